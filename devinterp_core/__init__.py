@@ -1,0 +1,1 @@
+"""Learning coefficients, posterior samplers and toy models of developmental interpretability."""

@@ -1,0 +1,93 @@
+"""The command line: `python -m devinterp_core.companion --help`."""
+
+import json
+from pathlib import Path
+
+import click
+
+from devinterp_core.companion import project
+
+PATH = click.Path(path_type=Path)
+
+
+class OneMessage(click.Group):
+    """Shows a `CompanionError` as its message and exit status 1, without a traceback of this program."""
+
+    def invoke(self, context: click.Context):
+        """Run the command."""
+        try:
+            return super().invoke(context)
+        except project.CompanionError as problem:
+            click.echo(f"Error: {problem}", err=True)
+            context.exit(1)
+
+
+@click.group(cls=OneMessage, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Execute, parameterise and sweep the notebooks, and build the book."""
+
+
+@main.command("list")
+def list_notebooks() -> None:
+    """The notebooks, whether each is executed at its defaults, and how long that took."""
+    from devinterp_core.companion import assemble, key
+
+    for path in project.notebooks():
+        folder = project.executed_folder(path.stem, key.key_of(path, {}))
+        state = "not executed"
+        if assemble.is_complete(folder):
+            state = f"executed in {json.loads((folder / assemble.PROVENANCE).read_text())['wall_seconds']:.0f} s"
+        presets = [each.name.split(".")[1] for each in sorted(path.parent.glob(f"params/{path.stem}.*.yaml"))]
+        click.echo(f"{path.stem:32} {state:20} presets: {', '.join(presets) or 'none'}")
+
+
+@main.command()
+@click.argument("notebook")
+def params(notebook: str) -> None:
+    """The parameters of NOTEBOOK: name, type, default and help."""
+    from devinterp_core.companion.parameters import read_notebook, read_parameters
+
+    path = project.find_notebook(notebook)
+    found = read_parameters(read_notebook(path), path.name)
+    rows = [(each.name, each.type, repr(each.default), each.help) for each in found.values()]
+    widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
+    for row in rows:
+        click.echo("  ".join([*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[3]]))
+    if not rows:
+        click.echo(f"{path.stem} has no parameters")
+
+
+@main.command()
+@click.argument("notebook")
+@click.option("-p", "pairs", nargs=2, multiple=True, metavar="NAME VALUE", help="Override one parameter.")
+@click.option("-f", "files", multiple=True, type=PATH, metavar="PRESET", help="Override parameters from a YAML file.")
+@click.option("--output", type=PATH, help="Copy the executed notebook (a name in .ipynb) or the whole run (a folder).")
+@click.option("--force", is_flag=True, help="Execute even if this very run has been made before.")
+@click.option("--timeout", type=float, help="Seconds that the whole notebook may take (default: one hour).")
+@click.option("--position", default="", hidden=True)
+@click.option("--key", "expected", default="", hidden=True)
+def run(notebook, pairs, files, output, force, timeout, position, expected) -> None:
+    """Execute NOTEBOOK: a name such as 02_dln_scaling, its file, or a prefix such as 02.
+
+    The values of -p are YAML: 3, 0.5, true, "[1, 2]", text. They override those of -f. The run is kept under
+    _build/executed and is not repeated while its code, the library, the parameters, the pins and the data are the same.
+    """
+    from devinterp_core.companion import parameters
+    from devinterp_core.companion import run as runs
+
+    path = project.find_notebook(notebook)
+    known = parameters.read_parameters(parameters.read_notebook(path), path.name)
+    overrides: dict = {}
+    for file in files:
+        overrides |= parameters.read_yaml(file)
+    overrides |= parameters.parse_values(known, pairs)
+    folder = runs.run(
+        path, overrides, force=force, timeout=timeout or runs.TIMEOUT, position=position, expected_key=expected
+    )
+    if output:
+        runs.deliver(folder, output)
+    click.echo(output or folder)
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m devinterp_core.companion")

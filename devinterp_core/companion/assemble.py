@@ -1,0 +1,124 @@
+"""From an executed notebook to the page of the book: outputs from the run, everything else from the percent file.
+
+The key of a run covers code only, so its outputs stay valid while prose, captions, alt text and tags are edited: the
+page is the percent file as it stands now with the outputs laid into its code cells. Nothing in the result varies between
+two runs but the outputs themselves, and `jupytext --sync` finds nothing to change in the pair.
+"""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import nbformat
+
+from devinterp_core.companion import project
+from devinterp_core.companion.output import write_atomically
+from devinterp_core.companion.parameters import read_notebook
+
+NOTEBOOK = "notebook.ipynb"  # the names inside the folder of a run
+PROVENANCE = "run.json"
+CLAIMS = "claims.json"
+INTERNAL_CELL_METADATA = ("papermill", "execution", "lines_to_next_cell", "collapsed")
+PROGRESS_BAR = re.compile(r"\d+%\|.*\||\d+(\.\d+)?\s*(it|s|step|draw|cell)[a-z]*/(s|it|step|draw|cell)\b|\dit \[")
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether `folder` holds a finished run (it gets its name in one rename, when everything is in it)."""
+    return (folder / PROVENANCE).is_file()
+
+
+def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """`notebook`, in place, without timings, random ids, empty tags and progress bars: equal runs give equal files."""
+    notebook.metadata = nbformat.NotebookNode({"kernelspec": notebook.metadata["kernelspec"]})
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{number}"
+        for name in INTERNAL_CELL_METADATA:
+            cell.metadata.pop(name, None)
+        if not cell.metadata.get("tags", True):
+            del cell.metadata["tags"]
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in map(_without_progress, cell.outputs) if output is not None]
+    return notebook
+
+
+def _without_progress(output: nbformat.NotebookNode) -> nbformat.NotebookNode | None:
+    """`output`, or None if it was only a progress bar on the error stream; warnings stay."""
+    output.get("metadata", {}).pop("execution", None)
+    if output.output_type != "stream" or output.name != "stderr":
+        return output
+    lines = [line.rsplit("\r", 1)[-1] for line in output.text.splitlines(keepends=False)]
+    kept = [line for line in lines if line.strip() and not PROGRESS_BAR.search(line)]
+    output.text = "\n".join(kept) + "\n"
+    return output if kept else None
+
+
+def page(percent: Path, executed: Path) -> nbformat.NotebookNode:
+    """The notebook of the book: `percent` as it stands with the outputs of `executed`, a run of its default parameters.
+
+    Raises:
+        CompanionError: if the code cells of the two differ, or the run has an error output or injected parameters.
+    """
+    notebook = read_notebook(percent)
+    run = nbformat.read(executed, as_version=4)
+    fresh = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    done = [cell for cell in run.cells if cell.cell_type == "code"]
+    if [cell.source for cell in fresh] != [cell.source for cell in done]:
+        raise project.CompanionError(f"{executed} was not made from the code of {percent.name} at its defaults")
+    for cell, source in zip(fresh, done, strict=True):
+        if any(output.output_type == "error" for output in source.outputs):
+            raise project.CompanionError(f"{executed} holds the output of an error")
+        cell.outputs, cell.execution_count = source.outputs, source.execution_count
+    return clean(notebook)
+
+
+def place(percent: Path, folder: Path) -> Path:
+    """Put the page of `percent` beside it as `.ipynb`, from the run in `folder`; edits found there are kept aside.
+
+    Returns:
+        The path of the page, `notebooks/NN_name.ipynb`.
+    """
+    destination = percent.with_suffix(".ipynb")
+    notebook = page(percent, folder / NOTEBOOK)
+    text = nbformat.writes(notebook, sort_keys=False) + "\n"  # a sorted header would be a change to `jupytext --sync`
+    if destination.exists():
+        if destination.read_text(encoding="utf-8") == text:
+            return destination
+        _keep_edits(destination)
+    write_atomically(destination, lambda path: path.write_text(text, encoding="utf-8"))
+    _mark(destination).parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(_mark(destination), lambda path: path.write_text(json.dumps(_sources(destination))))
+    return destination
+
+
+def _keep_edits(destination: Path) -> None:
+    """Copy a notebook whose cells a person changed since it was placed, and did not sync, before it is replaced."""
+    mark = _mark(destination)
+    if mark.exists() and json.loads(mark.read_text()) == _sources(destination):
+        return
+    percent = [cell.source for cell in read_notebook(destination.with_suffix(".py")).cells]
+    if _sources(destination) == percent:
+        return
+    aside = destination.with_name(f"{destination.stem}.edited.ipynb")
+    shutil.copy2(destination, aside)
+    print(f"{destination.name} had edits that its .py does not have; they are kept in notebooks/{aside.name}")
+
+
+def _mark(destination: Path) -> Path:
+    return project.build_folder() / "placed" / f"{destination.stem}.json"
+
+
+def _sources(path: Path) -> list[str]:
+    try:
+        return [cell.source for cell in nbformat.read(path, as_version=4).cells]
+    except Exception:  # whatever is in the way is not a notebook: it cannot equal one
+        return []
+
+
+def downloads(folder: Path, destination: Path) -> None:
+    """Copy what a reader may want from the run in `folder` (figures, plotted numbers, claims) to `destination`."""
+    destination.mkdir(parents=True, exist_ok=True)
+    for path in sorted(folder.iterdir()):
+        if path.suffix in (".svg", ".pdf", ".csv", ".png") or path.name in (CLAIMS, PROVENANCE):
+            shutil.copyfile(path, destination / path.name)

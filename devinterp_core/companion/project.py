@@ -1,0 +1,120 @@
+"""Where everything lives, and the file-system moves that keep a killed build harmless.
+
+Every path is derived from one root folder: the repository, or `$COMPANION_ROOT` (the tests build small trees of their
+own). Nothing is ever written under the name it is expected at: files and folders are made under a temporary name on the
+same file system and renamed, so that a reader sees either the old one, whole, or the new one, whole.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+
+class CompanionError(Exception):
+    """A mistake the user can mend: shown as one message, without a traceback of this program."""
+
+
+def root() -> Path:
+    """The project's root folder: `$COMPANION_ROOT`, or the folder that holds `devinterp_core`."""
+    given = os.environ.get("COMPANION_ROOT")
+    return Path(given).resolve() if given else Path(__file__).resolve().parents[2]
+
+
+def build_folder() -> Path:
+    """`_build`, where everything made by a build lives (ignored by git)."""
+    return root() / "_build"
+
+
+def executed_folder(notebook: str, key: str) -> Path:
+    """The folder of one executed notebook: it exists under this name only when the run is complete."""
+    return build_folder() / "executed" / f"{notebook}-{key}"
+
+
+def notebooks() -> list[Path]:
+    """The percent files of the book in order of name: `notebooks/NN_name.py`."""
+    return sorted((root() / "notebooks").glob("[0-9][0-9]*_*.py"))
+
+
+def find_notebook(name: str) -> Path:
+    """The percent file meant by `name`: a stem, a path to the `.py` or `.ipynb`, or an unambiguous prefix (`02`).
+
+    Raises:
+        CompanionError: if nothing matches or several notebooks do; the message lists what there is.
+    """
+    path = Path(name)
+    if path.suffix == ".py" and path.is_file():
+        return path.resolve()
+    stem = path.stem if path.suffix in (".py", ".ipynb") else path.name
+    known = notebooks()
+    matches = [each for each in known if each.stem == stem] or [each for each in known if each.stem.startswith(stem)]
+    if len(matches) == 1:
+        return matches[0]
+    listing = ", ".join(each.stem for each in matches or known) or "none yet"
+    problem = "means several notebooks" if matches else "is not a notebook of this book"
+    raise CompanionError(f"'{name}' {problem}: {listing}")
+
+
+@contextlib.contextmanager
+def locked(path: Path, what: str) -> Iterator[None]:
+    """Hold an exclusive lock on `path`; wait, saying so, while another process holds it.
+
+    The lock belongs to the open file, so it vanishes with the process however that ends; the file itself stays.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"Another process is {what}; waiting for it to finish.", file=sys.stderr, flush=True)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def scratch_folder(parent: Path, name: str) -> Iterator[Path]:
+    """A temporary folder beside its final place, removed on leaving unless it was renamed away.
+
+    Its name carries host and process, so that the remains of a killed process can be told from work in progress: they
+    are swept up here, by the next process that makes a scratch folder in the same place.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    host = socket.gethostname()
+    for remains in parent.glob(f".tmp-*~{host}~*~*"):
+        owner = remains.name.split("~")[-2]
+        if owner.isdigit() and not _alive(int(owner)):
+            shutil.rmtree(remains, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".tmp-{name}~{host}~{os.getpid()}~", dir=parent))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def swap_folder(new: Path, destination: Path) -> None:
+    """Put the complete folder `new` in the place of `destination`; the old one is deleted afterwards.
+
+    Between the two renames `destination` does not exist: it is never a mixture of old and new.
+    """
+    old = destination.with_name(f".old-{destination.name}")
+    shutil.rmtree(old, ignore_errors=True)
+    if destination.exists():
+        os.rename(destination, old)
+    os.rename(new, destination)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,81 @@
+"""The record of a run: what was executed, from what, on what, and how long it took."""
+
+import datetime
+import functools
+import importlib.metadata
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from devinterp_core.companion import key, project
+
+PACKAGES = ("torch", "numpy", "matplotlib", "xarray", "arviz")
+
+
+def record(notebook: str, inputs: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+    """The content of `run.json`.
+
+    Args:
+        notebook: its stem.
+        inputs: as returned by `key.inputs`; kept, so that two runs can be compared to see why their keys differ.
+        seconds: wall time of the execution.
+    """
+    ended = datetime.datetime.now(datetime.UTC)
+    started = ended - datetime.timedelta(seconds=seconds)
+    return {
+        "notebook": notebook,
+        "key": key.content_key(inputs),
+        "parameters": inputs["parameters"],
+        "wall_seconds": round(seconds, 1),
+        "started": started.isoformat(timespec="seconds"),
+        "commit": commit(),
+        "machine": machine(),
+        "python": platform.python_version(),
+        **{name: _version(name) for name in PACKAGES},
+        "inputs": dict(inputs),
+    }
+
+
+def commit() -> str:
+    """The commit of the sources, with `+changes` if the tree differs from it, or `unknown` outside git."""
+    head = _git("rev-parse", "--short=12", "HEAD")
+    if not head:
+        return "unknown"
+    return f"{head}+changes" if _git("status", "--porcelain", "--untracked-files=no") else head
+
+
+@functools.cache
+def machine() -> dict[str, Any]:
+    """Processor, cores in use, threads of a run, and the GPU if there is one."""
+    cpu = platform.processor() or platform.machine()
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        lines = [line for line in information.read_text().splitlines() if line.startswith("model name")]
+        cpu = lines[0].split(":", 1)[1].strip() if lines else cpu
+    found = {"cpu": cpu, "cores": os.cpu_count(), "threads": int(os.environ.get("OMP_NUM_THREADS", "1"))}
+    if shutil.which("nvidia-smi"):
+        query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+        listed = subprocess.run(query, capture_output=True, text=True, check=False)
+        if listed.returncode == 0 and listed.stdout.strip():
+            found["gpu"] = listed.stdout.splitlines()[0].strip()
+    return found
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(project.root()), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,170 @@
+"""The scorecard page: every claim of every notebook in one place, misses as plain as hits.
+
+Made from the `claims.json` that each run leaves and, for provenance, the `run.json` beside it. The page is generated
+at each build and kept out of git.
+
+Fields read from `run.json`, all optional, a missing one shown as "not recorded": `key`, `parameters` (the ones
+given beyond the defaults), `wall_seconds`, `started` (ISO 8601), `commit`, `machine` (mapping or words), `torch`,
+`python`.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from devinterp_core.companion import claims
+from devinterp_core.companion.output import write_atomically
+
+__all__ = ["write"]
+
+INTRODUCTION = """\
+Each notebook ends with a table of claims: what the paper or a closed form says, what was measured here, with its
+interval, and whether it holds by a rule written in the notebook before the number was known. This page gathers them all
+from the records of the runs. A claim that does not hold stands here like any other.
+"""
+MISSING = "not recorded"
+
+
+@dataclass(frozen=True)
+class Run:
+    """The claims of one notebook and what is known of the run that measured them."""
+
+    notebook: str
+    claims: list[claims.Claim]
+    provenance: dict
+
+    @property
+    def link(self) -> str:
+        return f"[{self.notebook}](../notebooks/{self.notebook}.ipynb)"
+
+
+def write(records: Iterable[Path | str], destination: Path | str) -> Path:
+    """Write the scorecard page as MyST Markdown, atomically.
+
+    Args:
+        records: paths of the `claims.json` files; each may have a `run.json` beside it.
+        destination: the page, usually `book/scorecard.md`; links point to `../notebooks/<notebook>.ipynb`.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        ValueError: if there is no record, a record is not one of claims, or two are of the same notebook.
+    """
+    runs = sorted((_read(Path(record)) for record in records), key=lambda run: run.notebook)
+    if not runs:
+        raise ValueError("no record of claims was given: run the notebooks first")
+    names = [run.notebook for run in runs]
+    if len(set(names)) < len(names):
+        raise ValueError(f"two records are of the same notebook: {', '.join(names)}")
+    page = "\n".join(["# Scorecard", "", INTRODUCTION, *_summary(runs), *_misses(runs), *_tables(runs), *_runs(runs)])
+    return write_atomically(Path(destination), lambda path: path.write_text(page.rstrip() + "\n", encoding="utf-8"))
+
+
+def _read(path: Path) -> Run:
+    found = claims.load(path)
+    beside = path.with_name("run.json")
+    provenance = json.loads(beside.read_text(encoding="utf-8")) if beside.exists() else {}
+    return Run(found[0].notebook, found, provenance) if found else _refuse(path)
+
+
+def _refuse(path: Path) -> Run:
+    raise ValueError(f"{path} holds no claim")
+
+
+def _summary(runs: list[Run]) -> list[str]:
+    total = sum(len(run.claims) for run in runs)
+    held = sum(claim.holds for run in runs for claim in run.claims)
+    rows = [
+        [run.link, str(len(run.claims)), str(kept), str(len(run.claims) - kept), _clock(run.provenance)]
+        for run in runs
+        for kept in [sum(claim.holds for claim in run.claims)]
+    ]
+    heads = ["Notebook", "Claims", "Hold", "Do not hold", "Wall time"]
+    return [f"**{held} of {total} claims hold; {total - held} do not.**", "", *_table(heads, rows)]
+
+
+def _misses(runs: list[Run]) -> list[str]:
+    misses = [(run, claim) for run in runs for claim in run.claims if not claim.holds]
+    lines = ["## Claims that do not hold", ""]
+    if not misses:
+        return [*lines, "None.", ""]
+    for run, claim in misses:
+        lines.append(
+            f"- {run.link}: {_plain(claim.statement)} Paper or closed form: {_plain(claims.show(claim.paper))}; "
+            f"measured: {_plain(claims.show(claim.measured))} ({_plain(claims.show_interval(claim.interval))}). "
+            f"{_plain(claim.detail)}"
+        )
+    return [*lines, ""]
+
+
+def _tables(runs: list[Run]) -> list[str]:
+    heads = ["Claim", "Paper or closed form", "Measured here", "Interval", "Verdict", "How"]
+    lines = []
+    for run in runs:
+        rows = [
+            [
+                _plain(claim.statement),
+                _plain(claims.show(claim.paper)),
+                _plain(claims.show(claim.measured)),
+                _plain(claims.show_interval(claim.interval)),
+                claims.VERDICT[claim.holds] if claim.holds else f"**{claims.VERDICT[claim.holds]}**",
+                _plain(claim.detail),
+            ]
+            for claim in run.claims
+        ]
+        lines += [f"## {run.notebook}", "", f"From {run.link}; {_plain(run.claims[0].reference)}.", ""]
+        lines += _table(heads, rows)
+    return lines
+
+
+def _runs(runs: list[Run]) -> list[str]:
+    rows = []
+    for run in runs:
+        known = run.provenance
+        given = known.get("parameters")
+        rows.append(
+            [
+                run.link,
+                _code(known.get("key")),
+                "defaults" if given in ({}, None) else _code(_words(given)),
+                _clock(known),
+                _code(known.get("started")),
+                _code(known.get("commit")),
+                _plain(_words({k: known[k] for k in ("machine", "python", "torch") if k in known}) or MISSING),
+            ]
+        )
+    heads = ["Notebook", "Key", "Parameters", "Wall time", "Started", "Commit", "Machine"]
+    return ["## The runs", "", *_table(heads, rows)]
+
+
+def _table(heads: list[str], rows: list[list[str]]) -> list[str]:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return [*("| " + " | ".join(line) + " |" for line in lines), ""]
+
+
+def _clock(provenance: dict) -> str:
+    seconds = provenance.get("wall_seconds")
+    if seconds is None:
+        return MISSING
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _words(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{k}: {_words(v)}" if isinstance(v, dict) else f"{k} {v}" for k, v in value.items())
+    return str(value)
+
+
+def _code(value: object) -> str:
+    return MISSING if value in (None, "") else "`" + str(value).replace("`", "'").replace("|", "\\|") + "`"
+
+
+def _plain(text: str) -> str:
+    """Words as they are, mathematics between dollar signs kept, everything that Markdown would read escaped."""
+    parts = re.split(r"(\$[^$]+\$)", " ".join(text.split()))
+    kept = [part if i % 2 else re.sub(r"([\\`*_\[\]<>{}#$~])", r"\\\1", part) for i, part in enumerate(parts)]
+    return "".join(kept).replace("|", "\\|")

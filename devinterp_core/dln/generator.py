@@ -1,0 +1,102 @@
+"""Random true networks in the size classes of Furman and Lau (2024)."""
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+import torch
+from torch import nn
+
+from devinterp_core.dln.formula import learning_coefficient
+from devinterp_core.dln.network import DeepLinearNetwork
+
+# Standard deviation of a standard normal truncated to [-2, 2]: the Haiku default initialisation the paper starts from.
+TRUNCATED_NORMAL_STD = math.sqrt(1 - 4 * math.exp(-2) / math.sqrt(2 * math.pi) / math.erf(math.sqrt(2)))
+
+
+@dataclass(frozen=True)
+class NetworkClass:
+    """A size class of random networks with the paper's settings; all upper ends are exclusive, as in its generator."""
+
+    name: str
+    min_width: int
+    max_width: int
+    min_layers: int
+    max_layers: int
+    num_samples: int  # n, which sets n_beta = n / log n
+    step_size: float  # of the paper's SGLD
+    num_steps: int  # of the paper's SGLD; the last tenth is averaged
+
+
+# Furman and Lau (2024): names as in the paper, numbers as in the directory names of its result files.
+CLASSES = {
+    entry.name: entry
+    for entry in (
+        NetworkClass("1K", 5, 50, 2, 5, 10**5, 5e-7, 10_000),
+        NetworkClass("10K", 5, 100, 2, 10, 10**5, 5e-7, 10_000),
+        NetworkClass("100K", 50, 500, 2, 10, 10**6, 1e-7, 50_000),
+        NetworkClass("1M", 100, 1000, 2, 20, 10**6, 2e-8, 50_000),
+        NetworkClass("10M", 500, 2000, 2, 20, 10**6, 2e-8, 50_000),
+        NetworkClass("100M", 500, 3000, 2, 40, 10**6, 2e-8, 50_000),
+    )
+}
+
+
+@dataclass(frozen=True)
+class TrueNetwork:
+    """A random true network: its weights, the rank of every layer and the exact answer."""
+
+    model: DeepLinearNetwork
+    layer_ranks: tuple[int, ...]
+
+    @property
+    def rank(self) -> int:
+        """Rank of the product: random matrices of ranks $r_l$ multiply to rank $\\min_l r_l$ with probability 1."""
+        return min(self.layer_ranks)
+
+    @property
+    def num_parameters(self) -> int:
+        return sum(weight.numel() for weight in self.model.layers)
+
+    @property
+    def truth(self) -> tuple[Fraction, int]:
+        """Learning coefficient and multiplicity of the network's widths and rank."""
+        return learning_coefficient(self.model.widths, self.rank)
+
+
+def random_network(
+    size: NetworkClass, *, seed: int, reduce_probability: float = 0.5, dtype: torch.dtype = torch.float32
+) -> TrueNetwork:
+    r"""A random true network of a size class, about half of its layers of reduced rank.
+
+    Depth and widths are uniform over the class. Weights are truncated normal with standard deviation
+    $0.88 / \sqrt{\text{fan-in}}$; each layer, with `reduce_probability`, then has a number of its smallest singular
+    values set to zero that is uniform from 0 to its rank minus 1.
+
+    Args:
+        size: the class, one of `CLASSES`.
+        seed: of the network's own generator; the global random state is not touched.
+        reduce_probability: for each layer on its own.
+        dtype: of the weights; ranks are reduced in this precision.
+
+    Reference: Furman and Lau (2024), method `rand_rank` of their published generator.
+    """
+    generator = torch.Generator().manual_seed(seed)
+
+    def integer(low: int, high: int) -> int:
+        return int(torch.randint(low, high, (), generator=generator))
+
+    num_layers = integer(size.min_layers, size.max_layers)
+    widths = [integer(size.min_width, size.max_width) for _ in range(num_layers + 1)]
+    weights, ranks = [], []
+    for fan_in, fan_out in zip(widths, widths[1:]):
+        weight = torch.empty(fan_out, fan_in, dtype=dtype)
+        nn.init.trunc_normal_(weight, std=fan_in**-0.5, a=-2 * fan_in**-0.5, b=2 * fan_in**-0.5, generator=generator)
+        rank = min(fan_in, fan_out)
+        if torch.rand((), generator=generator) < reduce_probability:
+            rank -= integer(0, rank)
+            left, values, right = torch.linalg.svd(weight, full_matrices=False)
+            weight = (left[:, :rank] * values[:rank]) @ right[:rank]
+        weights.append(weight)
+        ranks.append(rank)
+    return TrueNetwork(DeepLinearNetwork(weights), tuple(ranks))

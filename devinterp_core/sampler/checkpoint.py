@@ -1,0 +1,63 @@
+"""Saving and resuming a run: written to a temporary name and moved, keyed by everything the draws depend on."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .target import Target
+
+
+def run_key(target: Target, settings: dict[str, Any], observe: dict[str, tuple[torch.Tensor, ...]]) -> str:
+    """SHA-256 of settings, centre, mask, frozen parameters, buffers, data, observed data and the loss's code."""
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    digest.update(repr((target.names, target.shapes, target.n_beta, target.localization, target.single)).encode())
+    digest.update(repr(target.model).encode())
+    code = getattr(target.loss, "__code__", None)
+    digest.update(code.co_code + repr(code.co_consts).encode() if code else repr(type(target.loss)).encode())
+    tensors = [
+        *target.data,
+        *target.model.state_dict().values(),
+        *(t for name in sorted(observe) for t in observe[name]),
+    ]
+    for tensor in [*tensors, *([] if target.mask is None else [target.mask])]:
+        digest.update(repr((tensor.shape, tensor.dtype)).encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def save(path: Path, content: dict[str, Any]) -> None:
+    """Write `content` so that a kill at any moment leaves either the old file or the new one, whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        torch.save(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def load(path: Path, key: str) -> dict[str, Any] | None:
+    """The saved run, or None if there is none.
+
+    Raises:
+        ValueError: if the file is not a checkpoint, is truncated, or belongs to another run; it is left untouched.
+    """
+    if not path.exists():
+        return None
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=False)
+        found = content["key"]
+    except Exception as error:
+        raise ValueError(
+            f"{path} is not a readable sampler checkpoint ({error}); move it away to start anew"
+        ) from error
+    if found != key:
+        raise ValueError(
+            f"{path} belongs to a run with another model, data, loss or other settings; "
+            "give another path or move it away"
+        )
+    return content

@@ -1,0 +1,155 @@
+"""Losses and gradients of all chains at once.
+
+The chains' parameters are one flat tensor `[chain, coordinate]`. The loss is vectorised over chains by
+`torch.func.vmap`, the sum over chains is differentiated once (cheaper than a gradient inside the vmap), and for small
+problems, where launching operations costs more than their arithmetic, the whole evaluation is traced to a flat
+TorchScript graph that is replayed without Python. Whatever cannot be traced runs untraced, and whatever cannot be
+vectorised (data-dependent Python branches) runs chain by chain: slower, the same numbers.
+"""
+
+import warnings
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from .target import Target
+
+# Above this many numbers (chains x coordinates) arithmetic dominates and tracing would only cost memory.
+TRACE_LIMIT = 8_000_000
+# Below this many, one concatenated gradient saves more launches than the copy costs.
+CONCATENATE_LIMIT = 1_000_000
+
+
+class Evaluator:
+    """Per-sample losses and gradients of `target` at a flat batch of chains.
+
+    Args:
+        target: the posterior.
+    """
+
+    def __init__(self, target: Target):
+        self.target = target
+        sizes = [s.numel() for s in target.shapes]
+        self.segments = [(sum(sizes[:i]), sum(sizes[: i + 1])) for i in range(len(sizes))]
+        # Buffers are copied: a train-mode batch-norm may write its running statistics, never the caller's.
+        self.constants = {f"model.{name}": buffer.detach().clone() for name, buffer in target.model.named_buffers()} | {
+            f"model.{name}": p.detach() for name, p in target.model.named_parameters() if name not in target.names
+        }
+        self.module = PerSampleLoss(target)
+        self._compiled: dict[tuple, Callable] = {}
+        self._vectorises = True
+
+    def losses(self, w: Float[Tensor, "chain coordinate"], batch: tuple[Tensor, ...], shared: bool) -> Tensor:
+        """Per-sample losses `[chain, sample]`; the batch has a leading chain dimension unless `shared`."""
+        with torch.no_grad():
+            return self._call("losses", self._losses, w, batch, shared)
+
+    def losses_and_gradient(
+        self, w: Float[Tensor, "chain coordinate"], batch: tuple[Tensor, ...], shared: bool
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Per-sample losses `[chain, sample]` and the gradient of their mean, as column blocks `[chain, size]`."""
+        losses, *gradients = self._call("gradient", self._losses_and_gradient, w, batch, shared)
+        return losses, gradients
+
+    # ------------------------------------------------------------------ one evaluation, untraced
+
+    def _views(self, w: Tensor) -> list[Tensor]:
+        return [w[:, a:b].view(len(w), *shape) for (a, b), shape in zip(self.segments, self.target.shapes, strict=True)]
+
+    def _vectorised(self, parameters: list[Tensor], batch: tuple[Tensor, ...], shared: bool) -> Tensor:
+        def one_chain(chain_parameters: list[Tensor], chain_batch: tuple[Tensor, ...]) -> Tensor:
+            values = {f"model.{n}": p for n, p in zip(self.target.names, chain_parameters, strict=True)}
+            return functional_call(self.module, {**self.constants, **values}, tuple(chain_batch))
+
+        if self._vectorises:
+            return vmap(one_chain, in_dims=(0, None if shared else 0), randomness="different")(parameters, batch)
+        return torch.stack(
+            [
+                one_chain([p[c] for p in parameters], batch if shared else tuple(t[c] for t in batch))
+                for c in range(len(parameters[0]))
+            ]
+        )
+
+    def _losses(self, w: Tensor, batch: tuple[Tensor, ...], shared: bool) -> Tensor:
+        return self._vectorised(self._views(w), batch, shared)
+
+    def _losses_and_gradient(self, w: Tensor, batch: tuple[Tensor, ...], shared: bool) -> tuple[Tensor, ...]:
+        with torch.enable_grad():
+            parameters = [p.detach().requires_grad_() for p in self._views(w)]
+            losses = self._vectorised(parameters, batch, shared)
+            gradients = torch.autograd.grad(losses.mean(1).sum(), parameters, allow_unused=True)
+        gradients = [torch.zeros_like(p) if g is None else g for g, p in zip(gradients, parameters, strict=True)]
+        if w.numel() <= CONCATENATE_LIMIT:
+            return losses.detach(), torch.cat([g.reshape(len(w), -1) for g in gradients], dim=1)
+        return losses.detach(), *gradients
+
+    # ------------------------------------------------------------------ traced, with fall-backs
+
+    def _call(self, kind: str, function: Callable, w: Tensor, batch: tuple[Tensor, ...], shared: bool):
+        key = (kind, shared, w.shape, *(t.shape for t in batch))
+        if key not in self._compiled:
+            self._compiled[key] = self._compile(function, w, batch, shared)
+        return self._compiled[key](w, *batch)
+
+    def _compile(self, function: Callable, w: Tensor, batch: tuple[Tensor, ...], shared: bool) -> Callable:
+        def plain(w: Tensor, *batch: Tensor):
+            return function(w, batch, shared)
+
+        try:
+            plain(w, *batch)
+        except RuntimeError as error:
+            if not self._vectorises or "vmap" not in str(error):
+                raise
+            self._vectorises = False  # data-dependent control flow: chain by chain
+            plain(w, *batch)
+        if w.numel() > TRACE_LIMIT or not self._vectorises:
+            return plain
+        return _traced(plain, w, batch, 0 if shared else 1) or plain
+
+
+class PerSampleLoss(nn.Module):
+    """`loss(model, batch)` as a module, so that `functional_call` swaps the parameters wherever the loss reads them."""
+
+    def __init__(self, target: Target):
+        super().__init__()
+        self.model, self.target = target.model, target
+
+    def forward(self, *batch: Tensor) -> Tensor:
+        return self.target.loss(self.model, self.target.batch(batch))
+
+
+def _traced(plain: Callable, w: Tensor, batch: tuple[Tensor, ...], sample_dim: int) -> Callable | None:
+    """`plain` as a flat TorchScript graph, or None where that fails or does not give the same numbers."""
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch.jit announces its retirement at every call
+            graph = make_fx(plain)(w, *batch)
+            graph.graph.eliminate_dead_code()
+            graph.recompile()
+            traced = torch.jit.trace(graph, (w, *batch), check_trace=False)
+
+        def replay(w: Tensor, *batch: Tensor):
+            with torch.no_grad():
+                return traced(w, *batch)
+
+        # Another point and the samples in another order: a value baked into the graph would show here.
+        moved = w + 1e-2 * torch.linspace(-1, 1, w.numel(), dtype=w.dtype, device=w.device).view_as(w)
+        flipped = tuple(t.flip(sample_dim) for t in batch)
+        for point, data in ((w, batch), (moved, flipped)):
+            if not _agree(replay(point, *data), plain(point, *data)):
+                return None
+        return replay
+    except Exception:  # noqa: BLE001  tracing is an optimisation: any failure falls back to the plain function
+        return None
+
+
+def _agree(left, right) -> bool:
+    left, right = ((x,) if isinstance(x, Tensor) else tuple(x) for x in (left, right))
+    return len(left) == len(right) and all(
+        torch.allclose(a, b, rtol=1e-4, atol=1e-5 * float(b.abs().max().nan_to_num(1.0)) + 1e-12, equal_nan=True)
+        for a, b in zip(left, right, strict=True)
+    )

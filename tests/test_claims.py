@@ -1,0 +1,122 @@
+"""Claims: every field needed, numbers finite, verdicts computed, the record read back as it was written."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from devinterp_core.companion import claims
+
+GOOD = {
+    "paper": 7.0,
+    "measured": 7.01,
+    "interval": (6.9, 7.1),
+    "holds": claims.within(7.01, 7.0, 0.2),
+    "detail": "n = 5000, 5 seeds, standard error over seeds",
+}
+
+
+@pytest.fixture
+def sheet(tmp_path, monkeypatch):
+    monkeypatch.setenv("COMPANION_OUTPUT", str(tmp_path))
+    return claims.ClaimSheet("03_tms_kgons", paper="Chen et al. (2023)")
+
+
+def test_record_and_table(sheet, tmp_path):
+    sheet.add("The 5-gon has $\\lambda = 7$", **GOOD)
+    sheet.add("A <miss>", **GOOD | {"holds": claims.within(9.0, 7.0, 0.2), "measured": "9 & more", "interval": "exact"})
+    table = sheet.finish()
+    record = json.loads((tmp_path / "claims.json").read_text())
+    assert record["claims"][0] == GOOD | {
+        "statement": "The 5-gon has $\\lambda = 7$",
+        "interval": [6.9, 7.1],
+        "notebook": "03_tms_kgons",
+        "reference": "Chen et al. (2023)",
+    }
+    page = table._repr_html_()
+    assert ">holds<" in page and ">does not hold<" in page and "A &lt;miss&gt;" in page and "9 &amp; more" in page
+    assert "1 of 2 claims hold" in page and "does not hold: A <miss>" in repr(table)
+    assert claims.load(tmp_path / "claims.json") == sheet.claims
+
+
+def test_numbers_of_numpy_and_torch_become_plain(sheet):
+    claim = sheet.add(
+        "x",
+        paper=np.float64(7),
+        measured=torch.tensor(7.25),
+        interval=np.array([7, 8]),
+        holds=np.bool_(True),
+        detail="from arrays",
+    )
+    assert (claim.measured, claim.interval, claim.holds, claim.paper) == (7.25, (7, 8), True, 7.0)
+    assert type(claim.holds) is bool and type(claim.measured) is float
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"measured": float("nan")}, ValueError),
+        ({"paper": float("inf")}, ValueError),
+        ({"measured": " "}, ValueError),
+        ({"measured": None}, TypeError),
+        ({"measured": True}, TypeError),
+        ({"interval": (2, 1)}, ValueError),
+        ({"interval": (1,)}, ValueError),
+        ({"interval": 3.0}, TypeError),
+        ({"interval": (0, float("nan"))}, ValueError),
+        ({"interval": ("a", "b")}, ValueError),
+        ({"holds": 1}, TypeError),
+        ({"holds": "yes"}, TypeError),
+        ({"detail": ""}, ValueError),
+        ({"detail": 5}, TypeError),
+    ],
+)
+def test_bad_claims_are_refused(sheet, change, error):
+    with pytest.raises(error):
+        sheet.add("x", **GOOD | change)
+    assert sheet.claims == []
+
+
+@pytest.mark.parametrize("missing", sorted(GOOD))
+def test_every_field_is_needed(sheet, missing):
+    with pytest.raises(TypeError, match=missing):
+        sheet.add("x", **{k: v for k, v in GOOD.items() if k != missing})
+
+
+def test_empty_sheets_and_repeats_are_refused(sheet):
+    with pytest.raises(ValueError, match="empty"):
+        sheet.finish()
+    sheet.add("x", **GOOD)
+    with pytest.raises(ValueError, match="already"):
+        sheet.add("x", **GOOD)
+    with pytest.raises(ValueError, match="paper"):
+        claims.ClaimSheet("x", paper="")
+
+
+def test_a_broken_record_is_named(tmp_path):
+    (tmp_path / "claims.json").write_text('{"notebook": "x"}')
+    with pytest.raises(ValueError, match="claims.json"):
+        claims.load(tmp_path / "claims.json")
+
+
+@given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6), st.floats(0, 1e6))
+def test_helpers_agree(measured, truth, tolerance):
+    if claims.within(measured, truth, tolerance):
+        assert claims.at_most(abs(measured - truth), tolerance)
+    assert claims.covers((min(measured, truth), max(measured, truth)), truth)
+    assert claims.at_least(measured, truth) or claims.at_most(measured, truth)
+    assert claims.within_fraction(truth, truth, 0.0)
+
+
+def test_numbers_are_shown_short():
+    assert [claims.show(v) for v in (7.0, 0.123456, 1e-12, "exact", 5000, 1234567.8)] == [
+        "7",
+        "0.1235",
+        "1e-12",
+        "exact",
+        "5000",
+        "1.235e+06",
+    ]

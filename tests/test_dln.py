@@ -1,0 +1,153 @@
+"""Deep linear networks against the closed forms of Aoyagi and Watanabe, and the generator against its description."""
+
+import random
+from fractions import Fraction
+
+import pytest
+import torch
+
+from devinterp_core.dln import (
+    CLASSES,
+    INPUT_VARIANCE,
+    DeepLinearNetwork,
+    learning_coefficient,
+    population_data,
+    random_network,
+    reduced_rank_learning_coefficient,
+    squared_error,
+    uniform_data,
+)
+from devinterp_core.dln.generator import TRUNCATED_NORMAL_STD
+
+
+def test_two_layers_equal_aoyagi_watanabe_for_all_sizes_to_12():
+    cases = 0
+    for inputs in range(1, 13):
+        for hidden in range(1, 13):
+            for outputs in range(1, 13):
+                for rank in range(min(inputs, hidden, outputs) + 1):
+                    sizes = (inputs, hidden, outputs)
+                    expected = reduced_rank_learning_coefficient(*sizes, rank)
+                    assert learning_coefficient(sizes, rank) == expected, (sizes, rank)
+                    cases += 1
+    assert cases == 7812
+
+
+@pytest.mark.parametrize(
+    ("width", "values"),
+    [
+        (2, {1: 2, 2: "3/2", 3: "3/2", 4: "3/2", 5: "3/2", 10: "3/2"}),
+        (3, {1: "9/2", 2: "7/2", 3: 3, 4: 3, 5: 3, 10: 3}),
+        (5, {1: "25/2", 2: "19/2", 3: "17/2", 4: 8, 5: "15/2", 10: "15/2"}),
+        (10, {1: 50, 2: "75/2", 3: "67/2", 4: "63/2", 5: 30, 10: "55/2"}),
+        (100, {1: 5000, 2: 3750, 3: "6667/2", 4: 3125, 5: 3000, 10: 2750}),
+    ],
+)
+def test_constant_width_zero_map(width, values):
+    for num_layers, value in values.items():
+        assert learning_coefficient([width] * (num_layers + 1), 0)[0] == Fraction(value), num_layers
+
+
+@pytest.mark.parametrize(
+    ("widths", "rank", "coefficient", "multiplicity"),
+    [
+        ((455, 395, 125, 350, 277, 261, 297), 28, "41093/2", 3),  # printed by the paper's own code
+        ((3, 3, 3), 0, "7/2", 2),
+        ((2, 2, 2), 1, 2, 2),
+        ((2, 2, 2, 2), 0, "3/2", 3),
+        ((3, 3, 3, 3), 1, 4, 3),
+        ((4, 3, 4), 1, 6, 1),
+        ((7, 4), 4, 14, 1),  # one layer: a regular model, half the number of parameters
+    ],
+)
+def test_single_values(widths, rank, coefficient, multiplicity):
+    assert learning_coefficient(widths, rank) == (Fraction(coefficient), multiplicity)
+
+
+def test_bounds_and_symmetry_on_3000_random_networks():
+    rng = random.Random(0)
+    for _ in range(3000):
+        widths = [rng.randint(1, 60) for _ in range(rng.randint(2, 12))]
+        rank = rng.randint(0, min(widths))
+        coefficient, multiplicity = learning_coefficient(widths, rank)
+        parameters = sum(below * above for below, above in zip(widths, widths[1:]))
+        assert rank * (widths[0] + widths[-1] - rank) <= 2 * coefficient <= min(parameters, widths[0] * widths[-1])
+        assert multiplicity >= 1
+        assert learning_coefficient(widths[::-1], rank) == (coefficient, multiplicity)
+        hidden = widths[1:-1]
+        rng.shuffle(hidden)
+        assert learning_coefficient([widths[0], *hidden, widths[-1]], rank) == (coefficient, multiplicity)
+
+
+@pytest.mark.parametrize(("widths", "rank"), [((3,), 0), ((3, 0, 2), 0), ((3, 4, 2), 3), ((3, 4), -1)])
+def test_impossible_networks_are_refused(widths, rank):
+    with pytest.raises(ValueError, match="widths|rank"):
+        learning_coefficient(widths, rank)
+    if len(widths) == 3 and min(widths) > 0:
+        with pytest.raises(ValueError, match="impossible"):
+            reduced_rank_learning_coefficient(*widths, rank)
+
+
+def test_layers_that_do_not_chain_are_refused():
+    with pytest.raises(ValueError, match="chain"):
+        DeepLinearNetwork([torch.zeros(3, 2), torch.zeros(4, 4)])
+
+
+@pytest.mark.parametrize("name", ["1K", "10K"])
+def test_random_networks_follow_their_class(name):
+    size = CLASSES[name]
+    reduced = layers = 0
+    for seed in range(60):
+        network = random_network(size, seed=seed, dtype=torch.float64)
+        weights = list(network.model.layers)
+        assert size.min_layers <= len(weights) < size.max_layers
+        assert all(size.min_width <= width < size.max_width for width in network.model.widths)
+        for weight, rank in zip(weights, network.layer_ranks):
+            assert torch.linalg.matrix_rank(weight) == rank >= 1
+            reduced += rank < min(weight.shape)
+            layers += 1
+        assert network.num_parameters == sum(weight.numel() for weight in weights)
+        assert torch.linalg.matrix_rank(network.model.product(), rtol=1e-12) == network.rank
+        assert network.truth == learning_coefficient(network.model.widths, network.rank)
+    # Half of the layers draw a reduction and about one in twenty of those draws is zero.
+    assert abs(reduced / layers - 0.48) < 4 * (0.25 / layers) ** 0.5
+
+
+def test_weights_are_truncated_normals_of_the_fan_in():
+    network = random_network(CLASSES["100K"], seed=1, reduce_probability=0.0)
+    for weight in network.model.layers:
+        scaled = weight.detach() * weight.shape[1] ** 0.5
+        assert scaled.abs().max() <= 2 + 1e-5
+        assert abs(scaled.std() - TRUNCATED_NORMAL_STD) < 4 * TRUNCATED_NORMAL_STD / (2 * weight.numel()) ** 0.5
+
+
+def test_the_same_seed_gives_the_same_network_and_leaves_the_global_state_alone():
+    state = torch.random.get_rng_state()
+    first, second = (random_network(CLASSES["1K"], seed=7) for _ in range(2))
+    assert torch.equal(state, torch.random.get_rng_state())
+    assert all(torch.equal(a, b) for a, b in zip(first.model.layers, second.model.layers))
+    assert random_network(CLASSES["1K"], seed=8).model.widths != first.model.widths
+
+
+def test_population_data_reproduce_the_expected_loss_exactly():
+    network = random_network(CLASSES["1K"], seed=3, dtype=torch.float64)
+    model, generator = network.model, torch.Generator().manual_seed(0)
+    noise = [torch.randn(weight.shape, generator=generator, dtype=weight.dtype) for weight in model.layers]
+    moved = DeepLinearNetwork([weight + 0.02 * step for weight, step in zip(model.layers, noise)])
+    difference = (moved.product() - model.product()).square().sum()
+    expected = INPUT_VARIANCE * difference / model.widths[-1]
+    inputs, targets = population_data(model)
+    assert inputs.shape == (model.widths[0],) * 2
+    exact = squared_error(moved, (inputs, targets)).mean()
+    assert torch.isclose(exact, expected, rtol=1e-12)
+    sampled = squared_error(moved, uniform_data(model, 20_000, seed=1))
+    assert abs(sampled.mean() - expected) < 4 * sampled.std() / len(sampled) ** 0.5
+    assert squared_error(model, uniform_data(model, 100, seed=1)).abs().max() == 0
+
+
+def test_uniform_inputs_fill_the_box():
+    model = DeepLinearNetwork([torch.eye(3)])
+    inputs, targets = uniform_data(model, 20_000, seed=0)
+    assert torch.equal(inputs, targets)
+    assert 9.9 < inputs.max() <= 10 and -10 <= inputs.min() < -9.9
+    assert torch.allclose(inputs.T @ inputs / len(inputs), INPUT_VARIANCE * torch.eye(3), atol=1.0)

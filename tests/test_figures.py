@@ -1,0 +1,104 @@
+"""Figures: the same bytes twice, one display, nothing half-written, bad input refused."""
+
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+
+from devinterp_core.companion import figures, output
+
+TABLE = pd.DataFrame({"n": [1, 2, 3], "loss": [0.5, 0.25, 0.125]})
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("COMPANION_OUTPUT", str(tmp_path))
+    return tmp_path
+
+
+def draw():
+    figures.use_style()
+    figure, axes = plt.subplots(figsize=figures.size("single"))
+    axes.plot(TABLE["n"], TABLE["loss"], clip_path=None)
+    axes.scatter(TABLE["n"], TABLE["loss"])
+    axes.set_xlabel("$n$")
+    return figure
+
+
+def test_saves_the_picture_and_its_numbers_and_closes_it(folder):
+    figure = draw()
+    assert figures.save(figure, "fig-loss", data=TABLE) is figure
+    assert sorted(p.name for p in folder.iterdir()) == ["fig-loss.csv", "fig-loss.pdf", "fig-loss.svg"]
+    pd.testing.assert_frame_equal(pd.read_csv(folder / "fig-loss.csv"), TABLE)
+    assert plt.get_fignums() == []
+
+
+def test_files_are_the_same_bytes_twice(folder):
+    contents = []
+    for _ in range(2):
+        figures.save(draw(), "fig-loss", data=TABLE)
+        contents.append([(folder / f"fig-loss.{kind}").read_bytes() for kind in ("svg", "pdf")])
+    assert contents[0] == contents[1]
+
+
+def test_several_panels_give_several_tables(folder):
+    figures.save(draw(), "fig-loss", data={"left": TABLE, "right": TABLE})
+    assert {p.name for p in folder.glob("*.csv")} == {"fig-loss-left.csv", "fig-loss-right.csv"}
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "error"),
+    [
+        ("Fig Loss", TABLE, ValueError),
+        ("../fig", TABLE, ValueError),
+        ("fig-loss", TABLE.iloc[:0], ValueError),
+        ("fig-loss", {}, ValueError),
+        ("fig-loss", {"left": [1]}, TypeError),
+        ("fig-loss", [1, 2], TypeError),
+    ],
+)
+def test_bad_input_is_refused_and_nothing_is_written(folder, name, data, error):
+    figure = draw()
+    with pytest.raises(error):
+        figures.save(figure, name, data=data)
+    plt.close(figure)
+    assert list(folder.iterdir()) == []
+
+
+def test_a_failed_write_keeps_the_old_file(folder):
+    target = folder / "claims.json"
+    target.write_text("old")
+
+    def fail(path):
+        path.write_text("half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        output.write_atomically(target, fail)
+    assert [p.name for p in folder.iterdir()] == ["claims.json"] and target.read_text() == "old"
+
+
+def test_without_a_runner_the_output_goes_under_the_repository(monkeypatch, folder):
+    monkeypatch.delenv("COMPANION_OUTPUT")
+    monkeypatch.setattr(output, "REPOSITORY", folder)
+    assert output.output_folder("01_x") == folder / "_output" / "01_x"
+    monkeypatch.setenv("JPY_SESSION_NAME", "/somewhere/02_y.ipynb")
+    assert output.output_folder() == folder / "_output" / "02_y"
+
+
+def luminance(color):
+    channels = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_neighbours_in_the_cycle_differ_in_line_style_and_colour():
+    assert len(set(figures.CYCLE)) == len(set(map(str, figures.DASHES))) == len(figures.CYCLE)
+    assert all(1.05 / (luminance(c) + 0.05) > 2 for c in figures.CYCLE)
+
+
+def test_sizes():
+    assert figures.size("double", 0.5) == (7.5, 3.75)
+    with pytest.raises(ValueError, match="single, double"):
+        figures.size("huge")
+    with pytest.raises(ValueError, match="positive"):
+        figures.size("single", 0)

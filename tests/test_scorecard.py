@@ -1,0 +1,52 @@
+"""The scorecard: all claims there, misses said, provenance beside them, Markdown not broken by what the claims say."""
+
+import json
+
+import pytest
+
+from devinterp_core.companion import scorecard
+from devinterp_core.companion.claims import ClaimSheet
+
+
+def record(folder, notebook, verdicts, monkeypatch, run=None):
+    monkeypatch.setenv("COMPANION_OUTPUT", str(folder / notebook))
+    sheet = ClaimSheet(notebook, paper="Someone (2023)")
+    for i, holds in enumerate(verdicts):
+        statement = f"claim {i} of a|b_c $x_1|y$"
+        sheet.add(statement, paper=1, measured=2.5, interval=(2, 3), holds=holds, detail="5 *seeds*")
+    sheet.finish()
+    if run:
+        (folder / notebook / "run.json").write_text(json.dumps(run))
+    return folder / notebook / "claims.json"
+
+
+def test_page(tmp_path, monkeypatch):
+    run = {"key": "abc123", "wall_seconds": 125.2, "parameters": {}, "machine": {"cpu": "x", "threads": 1}}
+    records = [
+        record(tmp_path, "02_b", [True, False], monkeypatch),
+        record(tmp_path, "01_a", [True], monkeypatch, run),
+    ]
+    page = scorecard.write(records, tmp_path / "book" / "scorecard.md").read_text()
+    assert "**2 of 3 claims hold; 1 do not.**" in page
+    assert "| [01_a](../notebooks/01_a.ipynb) | 1 | 1 | 0 | 2 min 5 s |" in page
+    assert "| [02_b](../notebooks/02_b.ipynb) | 2 | 1 | 1 | not recorded |" in page
+    assert page.index("## 01_a") < page.index("## 02_b")
+    assert r"claim 1 of a\|b\_c $x_1\|y$ | 1 | 2.5 | 2 to 3 | **does not hold** | 5 \*seeds\* |" in page
+    assert "## Claims that do not hold\n\n- [02_b](../notebooks/02_b.ipynb): claim 1" in page
+    assert "`abc123` | defaults | 2 min 5 s" in page and "machine: cpu x, threads 1" in page
+
+
+def test_without_a_miss_the_page_says_none(tmp_path, monkeypatch):
+    page = scorecard.write([record(tmp_path, "01_a", [True], monkeypatch)], tmp_path / "s.md").read_text()
+    assert "## Claims that do not hold\n\nNone." in page
+
+
+def test_bad_records_are_refused_and_the_old_page_stays(tmp_path, monkeypatch):
+    page = tmp_path / "s.md"
+    page.write_text("old")
+    one = record(tmp_path, "01_a", [True], monkeypatch)
+    (tmp_path / "claims.json").write_text('{"notebook": "x", "reference": "y", "claims": []}')
+    for bad in ([], [one, one], [tmp_path / "claims.json"], [tmp_path / "none.json"]):
+        with pytest.raises(ValueError):
+            scorecard.write(bad, page)
+    assert page.read_text() == "old"
