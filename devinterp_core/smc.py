@@ -11,7 +11,8 @@ the largest temperature asked for, and is recorded at every one asked for on the
    of them have moved and the log-likelihoods have forgotten their values at the start of the stage.
 
 A chain must cross between modes; here their proportions come from weights that were set while the modes still
-overlapped. With $\ell = -L$, $t$ is the number of samples $n$: one run is a whole phase diagram.
+overlapped. With $\ell = -L$, $t$ is the number of samples $n$: one run is a whole phase diagram. `assimilate` does the
+same along a growing data set.
 
 References: Del Moral, Doucet & Jasra (2006), *Sequential Monte Carlo samplers*; Zhou, Johansen & Aston (2016) for the
 conditional effective sample size.
@@ -66,9 +67,6 @@ def temper(
     progress: bool = False,
 ) -> xr.Dataset:
     r"""Sample $p(w)\,e^{t\,\ell(w)}$ at each of several temperatures $t$ in one run, with the evidence of each.
-
-    To continue from one posterior to the next (more data, say), call again with the first posterior as `log_prior`
-    and its particles as `initial_particles`, resampled by their weights.
 
     Args:
         log_prior: $\log p$ of a batch of particles, up to a constant; $-\infty$ outside the support.
@@ -164,6 +162,50 @@ def temper(
             "num_evaluations": evaluations,
         },
     )
+
+
+def assimilate(
+    log_prior: LogDensity,
+    log_likelihoods: Sequence[LogDensity],
+    initial_particles: Float[Tensor, "particle coordinate"],
+    *,
+    generator: torch.Generator,
+    **settings: float,
+) -> xr.Dataset:
+    r"""Posterior after each block of a growing data set: each is tempered in from the posterior before it.
+
+    Args:
+        log_prior: as in `temper`.
+        log_likelihoods: one for each block of data, independent given the particle.
+        initial_particles: independent draws from the prior.
+        generator: source of all randomness.
+        settings: further arguments of `temper`, the same for every block.
+
+    Returns:
+        `particles`, `weight` and `log_evidence` (of all data so far) as in `temper`, with the dimension `block`.
+
+    Raises:
+        ValueError: if there is no block, or as `temper`.
+
+    Reference: Chopin (2002), *A sequential particle filter method for static models*.
+    """
+    if not log_likelihoods:
+        raise ValueError("log_likelihoods is empty: give one log-likelihood for each block of data")
+    density, w, posteriors = log_prior, initial_particles, []
+    for block in log_likelihoods:
+        draws = temper(density, block, w, generator=generator, **settings).isel(temperature=0, drop=True)
+        draws = draws[["particles", "weight", "log_evidence"]]
+        if posteriors:
+            draws["log_evidence"] = draws.log_evidence + posteriors[-1].log_evidence
+        posteriors.append(draws)
+        survivors = systematic_resample(torch.as_tensor(draws.weight.values, device=w.device), generator)
+        w = torch.as_tensor(draws.particles.values, device=w.device)[survivors]
+        density = partial(_sum, density, block)
+    return xr.concat(posteriors, "block").assign_coords(block=range(len(posteriors)))
+
+
+def _sum(first: LogDensity, second: LogDensity, w: Tensor) -> Tensor:
+    return first(w) + second(w)
 
 
 def _check(particles, generator, temperatures, conditional_ess, resample_below, num_leapfrog, max_moves, max_stages):

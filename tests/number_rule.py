@@ -3,7 +3,8 @@
 What is measured, and every setting that a parameter decides, reaches the prose by `glue`. In the Markdown cells and the
 captions of a notebook these may be typed:
 
-- whole numbers below 100, years, and numbers of figures, tables, equations, sections, arXiv entries and versions;
+- whole numbers below 100, years, numbers of figures, tables, equations, sections, arXiv entries and versions, and the
+  level of an interval (a 95 % interval);
 - anything in code spans and code blocks, which hold parameter names, commands and roles such as `glue`;
 - in mathematics: whole numbers below 100, powers, and decimals of one place, such as `$d/2 = 8.5$` or `$10^5$`;
 - what a source says, marked where it stands: `[601]{.paper}`, `[$\\lambda = 8.25$]{.paper}`, or a cell of a table
@@ -27,6 +28,7 @@ REFERENCE = re.compile(
     r"lemmas?|corollary|cor\.|appendix|app\.|chapters?|propositions?|version|v)\s*\(?)[A-Z]?\.?\d[\w.()/-]*",
     re.I,
 )
+LEVEL = re.compile(r"\b(?:50|68|80|90|95|99)\s*%[- ](?:[a-z]+ )?(?:interval|limit|band|level)", re.IGNORECASE)
 YEAR = re.compile(r"(?<![\d.])(?:19|20)\d\d[a-z]?(?![\d.]*\d)(?!\s*%)")
 SUSPECT = re.compile(r"±|\d*\.\d+|\d+(?:\.\d+)?[eE][-+]?\d+|\d+\s*%|\d+\s?(?:x\b|×)|\d[\d,]{2,}")
 MATH_SUSPECT = re.compile(r"\\pm\s*\d|\d+\.\d{2,}|(?<![\w^{.])\d{3,}(?![\w}])|\d\s*\\?%")
@@ -41,7 +43,7 @@ def typed_numbers(markdown: str) -> list[str]:
     for formula in MATH.findall(text):
         found += [_around(formula, m) for m in MATH_SUSPECT.finditer(formula)]
     text = MATH.sub(" ", text)
-    for pattern in (LINK_TARGET, REFERENCE, YEAR):
+    for pattern in (LINK_TARGET, REFERENCE, LEVEL, YEAR):
         text = pattern.sub(" ", text)
     return found + [_around(text, m) for m in SUSPECT.finditer(text)]
 

@@ -38,6 +38,7 @@ def test_record_and_table(sheet, tmp_path):
     }
     page = table._repr_html_()
     assert ">holds<" in page and ">does not hold<" in page and "A &lt;miss&gt;" in page and "9 &amp; more" in page
+    assert r'<span class="math">\(\lambda = 7\)</span>' in page
     assert "1 of 2 claims hold" in page and "does not hold: A <miss>" in repr(table)
     assert claims.load(tmp_path / "claims.json") == sheet.claims
 

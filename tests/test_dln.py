@@ -12,6 +12,7 @@ from devinterp_core.dln import (
     DeepLinearNetwork,
     learning_coefficient,
     population_data,
+    random_architecture,
     random_network,
     reduced_rank_learning_coefficient,
     squared_error,
@@ -93,29 +94,40 @@ def test_layers_that_do_not_chain_are_refused():
         DeepLinearNetwork([torch.zeros(3, 2), torch.zeros(4, 4)])
 
 
-@pytest.mark.parametrize("name", ["1K", "10K"])
-def test_random_networks_follow_their_class(name):
+def network(name="1K", seed=0, **options):
+    return random_network(random_architecture(CLASSES[name], seed=seed, **options), seed=seed, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_random_architectures_follow_their_class(name):
     size = CLASSES[name]
     reduced = layers = 0
-    for seed in range(60):
-        network = random_network(size, seed=seed, dtype=torch.float64)
-        weights = list(network.model.layers)
-        assert size.min_layers <= len(weights) < size.max_layers
-        assert all(size.min_width <= width < size.max_width for width in network.model.widths)
-        for weight, rank in zip(weights, network.layer_ranks):
-            assert torch.linalg.matrix_rank(weight) == rank >= 1
-            reduced += rank < min(weight.shape)
-            layers += 1
-        assert network.num_parameters == sum(weight.numel() for weight in weights)
-        assert torch.linalg.matrix_rank(network.model.product(), rtol=1e-12) == network.rank
-        assert network.truth == learning_coefficient(network.model.widths, network.rank)
-    # Half of the layers draw a reduction and about one in twenty of those draws is zero.
-    assert abs(reduced / layers - 0.48) < 4 * (0.25 / layers) ** 0.5
+    for seed in range(200):
+        drawn = random_architecture(size, seed=seed)
+        assert size.min_layers <= len(drawn.layer_ranks) < size.max_layers
+        assert all(size.min_width <= width < size.max_width for width in drawn.widths)
+        assert all(1 <= rank <= full for rank, full in zip(drawn.layer_ranks, map(min, drawn.widths, drawn.widths[1:])))
+        assert drawn.truth == learning_coefficient(drawn.widths, drawn.rank)
+        reduced += sum(rank < full for rank, full in zip(drawn.layer_ranks, map(min, drawn.widths, drawn.widths[1:])))
+        layers += len(drawn.layer_ranks)
+    # Half of the layers draw a reduction; in the narrowest class about one in fifteen of those draws is zero.
+    assert 0.45 - 4 * (0.25 / layers) ** 0.5 < reduced / layers < 0.5 + 4 * (0.25 / layers) ** 0.5
+    assert drawn == random_architecture(size, seed=199) != random_architecture(size, seed=198)
+
+
+def test_random_networks_have_their_widths_and_ranks():
+    for seed in range(40):
+        architecture = random_architecture(CLASSES["1K"], seed=seed)
+        model = random_network(architecture, seed=seed, dtype=torch.float64)
+        assert model.widths == architecture.widths
+        for weight, rank in zip(model.layers, architecture.layer_ranks):
+            assert torch.linalg.matrix_rank(weight) == rank
+        assert torch.linalg.matrix_rank(model.product(), rtol=1e-12) == architecture.rank
+        assert architecture.num_parameters == sum(weight.numel() for weight in model.layers)
 
 
 def test_weights_are_truncated_normals_of_the_fan_in():
-    network = random_network(CLASSES["100K"], seed=1, reduce_probability=0.0)
-    for weight in network.model.layers:
+    for weight in network("100K", seed=1, reduce_probability=0.0).layers:
         scaled = weight.detach() * weight.shape[1] ** 0.5
         assert scaled.abs().max() <= 2 + 1e-5
         assert abs(scaled.std() - TRUNCATED_NORMAL_STD) < 4 * TRUNCATED_NORMAL_STD / (2 * weight.numel()) ** 0.5
@@ -123,15 +135,13 @@ def test_weights_are_truncated_normals_of_the_fan_in():
 
 def test_the_same_seed_gives_the_same_network_and_leaves_the_global_state_alone():
     state = torch.random.get_rng_state()
-    first, second = (random_network(CLASSES["1K"], seed=7) for _ in range(2))
+    first, second = network(seed=7), network(seed=7)
     assert torch.equal(state, torch.random.get_rng_state())
-    assert all(torch.equal(a, b) for a, b in zip(first.model.layers, second.model.layers))
-    assert random_network(CLASSES["1K"], seed=8).model.widths != first.model.widths
+    assert all(torch.equal(a, b) for a, b in zip(first.layers, second.layers))
 
 
 def test_population_data_reproduce_the_expected_loss_exactly():
-    network = random_network(CLASSES["1K"], seed=3, dtype=torch.float64)
-    model, generator = network.model, torch.Generator().manual_seed(0)
+    model, generator = network(seed=3), torch.Generator().manual_seed(0)
     noise = [torch.randn(weight.shape, generator=generator, dtype=weight.dtype) for weight in model.layers]
     moved = DeepLinearNetwork([weight + 0.02 * step for weight, step in zip(model.layers, noise)])
     difference = (moved.product() - model.product()).square().sum()

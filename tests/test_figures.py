@@ -40,9 +40,11 @@ def test_files_are_the_same_bytes_twice(folder):
     assert contents[0] == contents[1]
 
 
-def test_several_panels_give_several_tables(folder):
-    figures.save(draw(), "fig-loss", data={"left": TABLE, "right": TABLE})
-    assert {p.name for p in folder.glob("*.csv")} == {"fig-loss-left.csv", "fig-loss-right.csv"}
+def test_several_panels_give_one_table_with_their_names(folder):
+    figures.save(draw(), "fig-loss", data={"left": TABLE, "right": TABLE.assign(extra=1)})
+    table = pd.read_csv(folder / "fig-loss.csv")
+    assert list(table.columns) == ["panel", "n", "loss", "extra"]
+    assert list(table.panel) == ["left"] * 3 + ["right"] * 3
 
 
 @pytest.mark.parametrize(

@@ -28,12 +28,13 @@ def test_page(tmp_path, monkeypatch):
     ]
     page = scorecard.write(records, tmp_path / "book" / "scorecard.md").read_text()
     assert "**2 of 3 claims hold; 1 do not.**" in page
-    assert "| [01_a](../notebooks/01_a.ipynb) | 1 | 1 | 0 | 2 min 5 s |" in page
-    assert "| [02_b](../notebooks/02_b.ipynb) | 2 | 1 | 1 | not recorded |" in page
+    assert "| [](../notebooks/01_a.ipynb) | 1 | 1 | 0 | 2 min 5 s |" in page
+    assert "| [](../notebooks/02_b.ipynb) | 2 | 1 | 1 | not recorded |" in page
     assert page.index("## 01_a") < page.index("## 02_b")
     assert r"claim 1 of a\|b\_c $x_1\|y$ | 1 | 2.5 | 2 to 3 | **does not hold** | 5 \*seeds\* |" in page
-    assert "## Claims that do not hold\n\n- [02_b](../notebooks/02_b.ipynb): claim 1" in page
-    assert "`abc123` | defaults | 2 min 5 s" in page and "machine: cpu x, threads 1" in page
+    assert "## Claims that do not hold\n\n- [](../notebooks/02_b.ipynb): claim 1" in page
+    assert "`abc123` | defaults | not recorded | not recorded |" in page
+    assert "- machine: cpu x, threads 1: [](../notebooks/01_a.ipynb)" in page
 
 
 def test_without_a_miss_the_page_says_none(tmp_path, monkeypatch):

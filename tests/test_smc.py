@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from devinterp_core.smc import effective_sample_size, systematic_resample, temper
+from devinterp_core.smc import assimilate, effective_sample_size, systematic_resample, temper
 
 NUM_PARTICLES = 2000
 
@@ -113,21 +113,32 @@ def test_two_modes_keep_their_masses_and_independent_runs_agree():
     assert np.abs(mass - 0.7).max() < 0.12 and evidence.std(ddof=1) < 0.25
 
 
-def test_continuing_from_a_posterior_adds_up():
-    draws, precision, centre = run_gaussian(3, temperatures=(100.0,))
+def test_blocks_of_data_add_up():
+    """Evidence of a conjugate linear model after 10, 20 and 30 of its samples, and the mean of the last posterior."""
     rng = generator(4)
+    inputs = torch.randn(30, 3, generator=rng, dtype=torch.float64)
+    targets = inputs @ torch.ones(3, dtype=torch.float64) + 0.5 * torch.randn(30, generator=rng, dtype=torch.float64)
 
-    def log_likelihood(w):
-        return -((w - torch.tensor(centre)).square() @ torch.tensor(precision)) / 2
+    def block(start):
+        rows = slice(start, start + 10)
+        return lambda w: torch.distributions.Normal(w @ inputs[rows].T, 0.5).log_prob(targets[rows]).sum(1)
 
-    first = temper(normal_prior, log_likelihood, prior_draws(3, rng), generator=rng, temperatures=(30.0,))
-    chosen = systematic_resample(torch.tensor(first.weight.values[0]), rng)
-    second = temper(
-        lambda w: normal_prior(w) + 30 * log_likelihood(w), lambda w: 70 * log_likelihood(w),
-        torch.tensor(first.particles.values[0])[chosen], generator=rng,
-    )
-    total = first.log_evidence.item() + second.log_evidence.item()
-    assert abs(total - draws.log_evidence.item()) < 0.3
+    draws = assimilate(normal_prior, [block(0), block(10), block(20)], prior_draws(3, rng), generator=rng)
+    assert draws.sizes == {"block": 3, "particle": NUM_PARTICLES, "coordinate": 3}
+    for index, count in enumerate((10, 20, 30)):
+        x, y = inputs[:count], targets[:count]
+        covariance = x @ x.T + 0.25 * torch.eye(count, dtype=torch.float64)
+        exact = torch.distributions.MultivariateNormal(torch.zeros_like(y), covariance).log_prob(y).item()
+        assert abs(float(draws.log_evidence[index]) - exact) < 0.2
+    covariance = torch.linalg.inv(torch.eye(3, dtype=torch.float64) + inputs.T @ inputs / 0.25)
+    mean = draws.weight.values[-1] @ draws.particles.values[-1]
+    z = (torch.tensor(mean) - covariance @ inputs.T @ targets / 0.25) / covariance.diagonal().sqrt()
+    assert z.abs().max() < 4.5 / math.sqrt(NUM_PARTICLES / 4)
+
+
+def test_no_block_of_data_is_refused():
+    with pytest.raises(ValueError, match="log_likelihoods is empty"):
+        assimilate(normal_prior, [], prior_draws(2, generator()), generator=generator())
 
 
 def test_particles_decorrelate_and_diagnostics_are_kept():

@@ -150,6 +150,15 @@ def test_hull_of_degenerate_points():
         tms.hull_vertices(torch.zeros(3, 6))
 
 
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000))
+def test_canonical_form_keeps_the_loss(seed):
+    W, b = tms.noisy_kgons(1, 6, noise=0.3, bias_scale=0.5, seed=seed, dtype=torch.float64)
+    turned, bias = tms.canonical(W[0], b[0])
+    assert turned[1, 0].abs() < 1e-12
+    torch.testing.assert_close(tms.population_loss(turned, bias), tms.population_loss(W[0], b[0]))
+
+
 def test_nearest_level():
     index, distance = tms.nearest_level(np.array([[0.09, 0.31]]), np.array([0.3, 0.1]))
     assert index.tolist() == [[1, 0]]

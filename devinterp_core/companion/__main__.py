@@ -1,13 +1,17 @@
 """The command line: `python -m devinterp_core.companion --help`."""
 
 import json
+import sys
 from pathlib import Path
 
 import click
 
 from devinterp_core.companion import project
 
+# jsonschema, which comes with nbformat, would compile a grammar of IRIs at import: two seconds that no notebook needs
+sys.modules.setdefault("rfc3987_syntax", None)
 PATH = click.Path(path_type=Path)
+PASS_ON = {"ignore_unknown_options": True, "allow_interspersed_args": True}
 
 
 class OneMessage(click.Group):
@@ -87,6 +91,48 @@ def run(notebook, pairs, files, output, force, timeout, position, expected) -> N
     if output:
         runs.deliver(folder, output)
     click.echo(output or folder)
+
+
+@main.command(context_settings=PASS_ON)
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+def book(options) -> None:
+    """Execute what changed and build _build/html. OPTIONS go to Snakemake, for example --cores 4."""
+    from devinterp_core.companion import build
+
+    build.book(options)
+
+
+@main.command(context_settings=PASS_ON)
+@click.argument("grid", type=PATH)
+@click.option("--output", type=PATH, help="Where to put the table (default: _build/sweeps/<name of GRID>.csv).")
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+def sweep(grid, output, options) -> None:
+    """Run one notebook over the parameter grid in the YAML file GRID and collect its results in one table.
+
+    OPTIONS go to Snakemake: --cores 8, or --executor slurm --jobs 50. Example: notebooks/params/example_sweep.yaml.
+    """
+    from devinterp_core.companion import sweep as sweeps
+
+    table = sweeps.run(grid, options, output)
+    if table:
+        click.echo(f"{table}: {len(table.read_text(encoding='utf-8').splitlines()) - 1} rows")
+
+
+@main.command(hidden=True)
+def publish() -> None:
+    """Make the pages from the executed notebooks (a step of the Snakefile)."""
+    from devinterp_core.companion import pages
+
+    pages.publish()
+
+
+@main.command(hidden=True)
+@click.argument("grid", type=PATH)
+def collect(grid) -> None:
+    """Write the table of a sweep whose runs are done (a step of the Snakefile)."""
+    from devinterp_core.companion import sweep as sweeps
+
+    sweeps.write_table(grid)
 
 
 if __name__ == "__main__":

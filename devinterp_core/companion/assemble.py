@@ -1,8 +1,8 @@
 """From an executed notebook to the page of the book: outputs from the run, everything else from the percent file.
 
 The key of a run covers code only, so its outputs stay valid while prose, captions, alt text and tags are edited: the
-page is the percent file as it stands now with the outputs laid into its code cells. Nothing in the result varies between
-two runs but the outputs themselves, and `jupytext --sync` finds nothing to change in the pair.
+page is the percent file as it stands now with the outputs laid into its code cells. Nothing in the result varies
+between two runs but the outputs themselves, and `jupytext --sync` finds nothing to change in the pair.
 """
 
 import json
@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 
 import nbformat
+from nbformat.v4.rwbase import split_lines
 
 from devinterp_core.companion import project
 from devinterp_core.companion.output import write_atomically
@@ -81,7 +82,8 @@ def place(percent: Path, folder: Path) -> Path:
     """
     destination = percent.with_suffix(".ipynb")
     notebook = page(percent, folder / NOTEBOOK)
-    text = nbformat.writes(notebook, sort_keys=False) + "\n"  # a sorted header would be a change to `jupytext --sync`
+    # nbformat would sort the keys of the cell headers, which to `jupytext --sync` is a change
+    text = json.dumps(split_lines(notebook), indent=1, ensure_ascii=False) + "\n"
     if destination.exists():
         if destination.read_text(encoding="utf-8") == text:
             return destination

@@ -7,6 +7,7 @@ what reaches the scorecard can be read as it stands. A claim that does not hold 
 import html
 import json
 import math
+import re
 from dataclasses import asdict, dataclass, field
 from numbers import Real
 from pathlib import Path
@@ -108,15 +109,15 @@ class ClaimTable:
     def _repr_html_(self) -> str:
         heads = ("Claim", "Paper or closed form", "Measured here", "Interval", "Verdict", "How")
         rows = "".join(
-            f'<tr><th scope="row">{html.escape(c.statement)}</th><td>{html.escape(show(c.paper))}</td>'
-            f"<td>{html.escape(show(c.measured))}</td><td>{html.escape(show_interval(c.interval))}</td>"
+            f'<tr><th scope="row">{_page(c.statement)}</th><td>{_page(show(c.paper))}</td>'
+            f"<td>{_page(show(c.measured))}</td><td>{_page(show_interval(c.interval))}</td>"
             f'<td class="{"claim-holds" if c.holds else "claim-fails"}">{VERDICT[c.holds]}</td>'
-            f"<td>{html.escape(c.detail)}</td></tr>"
+            f"<td>{_page(c.detail)}</td></tr>"
             for c in self.claims
         )
         head = "".join(f'<th scope="col">{h}</th>' for h in heads)
         kept = sum(c.holds for c in self.claims)
-        caption = html.escape(f"{kept} of {len(self.claims)} claims hold. Source: {self.claims[0].reference}")
+        caption = _page(f"{kept} of {len(self.claims)} claims hold. Source: {self.claims[0].reference}")
         return (
             f'<table class="claims"><caption>{caption}</caption><thead><tr>{head}</tr></thead>'
             f"<tbody>{rows}</tbody></table>"
@@ -185,6 +186,11 @@ def load(path: Path) -> list[Claim]:
     except (KeyError, TypeError, ValueError, OSError) as error:
         raise ValueError(f"{path} is not a record of claims: {error}") from error
     return sheet.claims
+
+
+def _page(text: str) -> str:
+    """Words for HTML, with `$...$` in the delimiters that MathJax reads in the book and in Jupyter."""
+    return re.sub(r"\$([^$]+)\$", r'<span class="math">\\(\1\\)</span>', html.escape(text))
 
 
 def _text(name: str, value: object) -> str:

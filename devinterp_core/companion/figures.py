@@ -13,6 +13,7 @@ from collections.abc import Mapping
 import matplotlib
 import pandas as pd
 from cycler import cycler
+from matplotlib import pyplot
 from matplotlib.figure import Figure
 
 from devinterp_core.companion.output import output_folder, write_atomically
@@ -100,15 +101,15 @@ def size(width: str = "single", aspect: float = 0.62) -> tuple[float, float]:
 
 
 def save(figure: Figure, name: str, *, data: pd.DataFrame | Mapping[str, pd.DataFrame]) -> Figure:
-    """Write `name.svg`, `name.pdf` and the plotted numbers to the run's output folder.
+    """Write `name.svg`, `name.pdf` and the plotted numbers, `name.csv`, to the run's output folder.
 
     The figure is closed for pyplot and returned, so that as the last line of a cell it is shown exactly once.
 
     Args:
         figure: what to save.
         name: lower-case letters, digits and hyphens, as in the cell's caption: `fig-kgon-levels`.
-        data: the numbers plotted, tidy, one row an observation, written to `name.csv`; or several tables by panel,
-            written to `name-<panel>.csv`.
+        data: the numbers plotted, tidy, one row an observation; or several such tables by panel, which are put under
+            each other with the panel's name in a first column `panel`.
 
     Raises:
         ValueError: for a bad name, or tables that are missing or empty.
@@ -116,31 +117,27 @@ def save(figure: Figure, name: str, *, data: pd.DataFrame | Mapping[str, pd.Data
     """
     if not _NAME.fullmatch(name):
         raise ValueError(f"figure name {name!r}: use lower-case letters, digits and hyphens, as in 'fig-levels'")
-    tables = {f"{name}-{panel}": table for panel, table in data.items()} if _is_plain_mapping(data) else {name: data}
-    for file, table in tables.items():
-        if not isinstance(table, pd.DataFrame):
-            raise TypeError(f"data of figure {file!r} is a {type(table).__name__}; a pandas DataFrame was expected")
-        if table.empty or not _NAME.fullmatch(file):
-            raise ValueError(f"data of figure {file!r} is empty, or its panel name is not lower-case with hyphens")
-    if not tables:
-        raise ValueError(f"figure {name!r} came without the numbers that it plots")
+    table = _one_table(name, data)
     folder = output_folder()
     for kind, metadata in _METADATA.items():
         write_atomically(
             folder / f"{name}.{kind}",
             lambda path, kind=kind, metadata=metadata: figure.savefig(path, format=kind, metadata=metadata),
         )
-    for file, table in tables.items():
-        write_atomically(folder / f"{file}.csv", lambda path, table=table: table.to_csv(path, index=False))
-    _forget(figure)
+    write_atomically(folder / f"{name}.csv", lambda path: table.to_csv(path, index=False))
+    pyplot.close(figure)
     return figure
 
 
-def _is_plain_mapping(data: object) -> bool:
-    return isinstance(data, Mapping) and not isinstance(data, pd.DataFrame)
-
-
-def _forget(figure: Figure) -> None:
-    from matplotlib import pyplot
-
-    pyplot.close(figure)
+def _one_table(name: str, data: object) -> pd.DataFrame:
+    panels = dict(data) if isinstance(data, Mapping) else {"": data}
+    for panel, table in panels.items():
+        if not isinstance(table, pd.DataFrame):
+            raise TypeError(f"data of figure {name!r} {panel} is a {type(table).__name__}; a DataFrame was expected")
+        if table.empty:
+            raise ValueError(f"data of figure {name!r} {panel} is an empty table")
+    if not panels:
+        raise ValueError(f"figure {name!r} came without the numbers that it plots")
+    if isinstance(data, pd.DataFrame):
+        return data
+    return pd.concat(panels, names=["panel"]).reset_index(level=0).reset_index(drop=True)

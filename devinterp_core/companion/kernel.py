@@ -30,7 +30,7 @@ del _watch
 
 
 class Progress:
-    """Says which cell of which notebook is running; a line at most every two seconds, and one for each long cell."""
+    """Says which cell of which notebook is running: a line for the first cell, then at most one every two seconds."""
 
     def __init__(self, name: str, position: str = "") -> None:
         self.head = f"[notebook {position}] {name}" if position else name
@@ -76,16 +76,15 @@ def environment(scratch: Path, result: Path) -> Iterator[None]:
     startup = scratch / "ipython" / "profile_default" / "startup"
     startup.mkdir(parents=True)
     (startup / "00-watch-data.py").write_text(WATCH_DATA)
-    # the kernel listens on this machine only; its warning that the connection is not encrypted would repeat at every run
+    # its warning that the connection, which stays on this machine, is not encrypted would repeat at every run
     (startup.parent / "ipython_kernel_config.py").write_text("get_config().IPKernelApp.log_level = 40\n")
-    path = os.pathsep.join(filter(None, [str(project.root()), os.environ.get("PYTHONPATH")]))
     changes = {
         **{name: threads for name in THREAD_VARIABLES},
         "COMPANION_OUTPUT": str(result),
         "COMPANION_DATA": str(project.root() / "data") + os.sep,
         "COMPANION_READS": str(scratch / "reads.txt"),
         "IPYTHONDIR": str(scratch / "ipython"),
-        "PYTHONPATH": path,
+        "PYTHONPATH": project.python_path(),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     }
     before = {name: os.environ.get(name) for name in changes}

@@ -15,6 +15,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+REPOSITORY = Path(__file__).resolve().parents[2]  # of this code; `root()` may be another tree
+
 
 class CompanionError(Exception):
     """A mistake the user can mend: shown as one message, without a traceback of this program."""
@@ -23,7 +25,13 @@ class CompanionError(Exception):
 def root() -> Path:
     """The project's root folder: `$COMPANION_ROOT`, or the folder that holds `devinterp_core`."""
     given = os.environ.get("COMPANION_ROOT")
-    return Path(given).resolve() if given else Path(__file__).resolve().parents[2]
+    return Path(given).resolve() if given else REPOSITORY
+
+
+def python_path() -> str:
+    """`$PYTHONPATH` of every process started here: the root first, whatever is installed."""
+    folders = dict.fromkeys([str(root()), str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return os.pathsep.join(folders)
 
 
 def build_folder() -> Path:

@@ -1,8 +1,8 @@
 """Executing one notebook: percent file in, a complete folder under `_build/executed/<notebook>-<key>` out, or nothing.
 
-The notebook is converted, executed by papermill in a scratch folder, cleaned, and the folder gets its name in one rename
-at the end. It holds `notebook.ipynb`, the figures and `claims.json` that the notebook wrote, and `run.json`, its
-provenance.
+The notebook is converted, executed by papermill in a scratch folder and cleaned; the folder gets its name in one rename
+at the end. It holds `notebook.ipynb`, the figures and `claims.json` that the notebook wrote, and the provenance,
+`run.json`.
 """
 
 import json
@@ -58,7 +58,8 @@ def run(
         expected_key: the key that the build graph computed when it was read.
 
     Raises:
-        CompanionError: before a kernel starts, for parameters that do not fit or sources edited since the graph was read.
+        CompanionError: before a kernel starts, if the parameters do not fit or the sources were edited since the graph
+            was read.
         RunError: if a cell fails, the time runs out, or the notebook reads data that its key does not cover.
     """
     checked, inputs = prepare(notebook, overrides)

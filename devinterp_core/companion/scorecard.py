@@ -21,8 +21,8 @@ __all__ = ["write"]
 
 INTRODUCTION = """\
 Each notebook ends with a table of claims: what the paper or a closed form says, what was measured here, with its
-interval, and whether it holds by a rule written in the notebook before the number was known. This page gathers them all
-from the records of the runs. A claim that does not hold stands here like any other.
+interval, and whether it holds. Code decides that, by the rule that the last column states. This page gathers all claims
+from the records of the runs; one that does not hold stands here like any other.
 """
 MISSING = "not recorded"
 
@@ -37,7 +37,7 @@ class Run:
 
     @property
     def link(self) -> str:
-        return f"[{self.notebook}](../notebooks/{self.notebook}.ipynb)"
+        return f"[](../notebooks/{self.notebook}.ipynb)"
 
 
 def write(records: Iterable[Path | str], destination: Path | str) -> Path:
@@ -115,29 +115,24 @@ def _tables(runs: list[Run]) -> list[str]:
             ]
             for claim in run.claims
         ]
-        lines += [f"## {run.notebook}", "", f"From {run.link}; {_plain(run.claims[0].reference)}.", ""]
+        lines += [f"## {run.notebook}", "", f"{run.link}: {_plain(run.claims[0].reference)}.", ""]
         lines += _table(heads, rows)
     return lines
 
 
 def _runs(runs: list[Run]) -> list[str]:
-    rows = []
+    rows, machines = [], {}
     for run in runs:
         known = run.provenance
         given = known.get("parameters")
-        rows.append(
-            [
-                run.link,
-                _code(known.get("key")),
-                "defaults" if given in ({}, None) else _code(_words(given)),
-                _clock(known),
-                _code(known.get("started")),
-                _code(known.get("commit")),
-                _plain(_words({k: known[k] for k in ("machine", "python", "torch") if k in known}) or MISSING),
-            ]
-        )
-    heads = ["Notebook", "Key", "Parameters", "Wall time", "Started", "Commit", "Machine"]
-    return ["## The runs", "", *_table(heads, rows)]
+        started = str(known.get("started") or MISSING).replace("T", " ").removesuffix("+00:00")
+        parameters = "defaults" if given in ({}, None) else _code(_words(given))
+        rows.append([run.link, _code(known.get("key")), parameters, started, _code(known.get("commit"))])
+        machine = _words({k: known[k] for k in ("machine", "python", "torch") if k in known}) or MISSING
+        machines.setdefault(machine, []).append(run.link)
+    lines = ["## The runs", "", *_table(["Notebook", "Key", "Parameters", "Started (UTC)", "Commit"], rows)]
+    lines += [f"- {_plain(machine)}: {', '.join(links)}" for machine, links in machines.items()]
+    return lines
 
 
 def _table(heads: list[str], rows: list[list[str]]) -> list[str]:

@@ -43,41 +43,32 @@ CLASSES = {
 
 
 @dataclass(frozen=True)
-class TrueNetwork:
-    """A random true network: its weights, the rank of every layer and the exact answer."""
+class Architecture:
+    """Widths and layer ranks of a true network, from which the exact answer follows before any weight is drawn."""
 
-    model: DeepLinearNetwork
+    widths: tuple[int, ...]
     layer_ranks: tuple[int, ...]
 
     @property
     def rank(self) -> int:
-        """Rank of the product: random matrices of ranks $r_l$ multiply to rank $\\min_l r_l$ with probability 1."""
+        r"""Rank of the product: random matrices of ranks $r_l$ multiply to rank $\min_l r_l$ with probability 1."""
         return min(self.layer_ranks)
 
     @property
     def num_parameters(self) -> int:
-        return sum(weight.numel() for weight in self.model.layers)
+        return sum(below * above for below, above in zip(self.widths, self.widths[1:]))
 
     @property
     def truth(self) -> tuple[Fraction, int]:
-        """Learning coefficient and multiplicity of the network's widths and rank."""
-        return learning_coefficient(self.model.widths, self.rank)
+        """Learning coefficient and multiplicity."""
+        return learning_coefficient(self.widths, self.rank)
 
 
-def random_network(
-    size: NetworkClass, *, seed: int, reduce_probability: float = 0.5, dtype: torch.dtype = torch.float32
-) -> TrueNetwork:
-    r"""A random true network of a size class, about half of its layers of reduced rank.
+def random_architecture(size: NetworkClass, *, seed: int, reduce_probability: float = 0.5) -> Architecture:
+    """Random depth, widths and layer ranks of a size class.
 
-    Depth and widths are uniform over the class. Weights are truncated normal with standard deviation
-    $0.88 / \sqrt{\text{fan-in}}$; each layer, with `reduce_probability`, then has a number of its smallest singular
-    values set to zero that is uniform from 0 to its rank minus 1.
-
-    Args:
-        size: the class, one of `CLASSES`.
-        seed: of the network's own generator; the global random state is not touched.
-        reduce_probability: for each layer on its own.
-        dtype: of the weights; ranks are reduced in this precision.
+    Depth and widths are uniform over the class. Each layer, with `reduce_probability`, loses a number of ranks that is
+    uniform from 0 to its full rank minus 1.
 
     Reference: Furman and Lau (2024), method `rand_rank` of their published generator.
     """
@@ -87,16 +78,33 @@ def random_network(
         return int(torch.randint(low, high, (), generator=generator))
 
     num_layers = integer(size.min_layers, size.max_layers)
-    widths = [integer(size.min_width, size.max_width) for _ in range(num_layers + 1)]
-    weights, ranks = [], []
-    for fan_in, fan_out in zip(widths, widths[1:]):
+    widths = tuple(integer(size.min_width, size.max_width) for _ in range(num_layers + 1))
+    ranks = []
+    for full_rank in map(min, widths, widths[1:]):
+        reduced = float(torch.rand((), generator=generator)) < reduce_probability
+        ranks.append(full_rank - integer(0, full_rank) if reduced else full_rank)
+    return Architecture(widths, tuple(ranks))
+
+
+def random_network(architecture: Architecture, *, seed: int, dtype: torch.dtype = torch.float32) -> DeepLinearNetwork:
+    r"""A true network of given widths and layer ranks.
+
+    Weights are truncated normal with standard deviation $0.88 / \sqrt{\text{fan-in}}$; the smallest singular values of
+    a layer of reduced rank are then set to zero.
+
+    Args:
+        architecture: widths and ranks, from `random_architecture` or by hand.
+        seed: of the network's own generator; the global random state is not touched.
+        dtype: of the weights; ranks are reduced in this precision.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    weights = []
+    for fan_in, fan_out, rank in zip(architecture.widths, architecture.widths[1:], architecture.layer_ranks):
         weight = torch.empty(fan_out, fan_in, dtype=dtype)
-        nn.init.trunc_normal_(weight, std=fan_in**-0.5, a=-2 * fan_in**-0.5, b=2 * fan_in**-0.5, generator=generator)
-        rank = min(fan_in, fan_out)
-        if torch.rand((), generator=generator) < reduce_probability:
-            rank -= integer(0, rank)
+        std = fan_in**-0.5
+        nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std, generator=generator)
+        if rank < min(weight.shape):
             left, values, right = torch.linalg.svd(weight, full_matrices=False)
             weight = (left[:, :rank] * values[:rank]) @ right[:rank]
         weights.append(weight)
-        ranks.append(rank)
-    return TrueNetwork(DeepLinearNetwork(weights), tuple(ranks))
+    return DeepLinearNetwork(weights)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,6 +15,8 @@ from .target import Target
 
 # Samples of observed data evaluated at once, over all chains of a group.
 OBSERVE_CHUNK = 65_536
+# Records between two looks whether any chain is still finite.
+DIVERGENCE_CHECK = 32
 
 
 def num_steps(settings: dict[str, Any]) -> int:
@@ -34,7 +37,7 @@ class ChainGroup:
             target, self.w, self.noise, settings["step_size"], settings["num_burnin"]
         )
         every = settings["num_steps_between_draws"]
-        self.records = Records(num_chains, settings["num_draws"], settings["num_burnin"] // every)
+        self.records = Records(num_chains, settings["num_draws"], settings["num_burnin"] // every, self.w.device)
         self.step = 0
         # The baseline: every sample's loss at w*, once; or only those of recorded minibatches where that is less work.
         recorded = num_chains * (settings["num_draws"] + settings["num_burnin"] // every) * settings["batch_size"]
@@ -50,7 +53,8 @@ class ChainGroup:
             position, losses = self.method.settle(self.w, losses, gradients, self.step)
             if recording is not None:
                 self._record(*recording, position, losses, indices, gradients)
-                if self.records.all_diverged:
+                name, index = recording
+                if index % DIVERGENCE_CHECK == 0 and self.records.all_diverged(name, index):
                     return
             if self.step == total:
                 return
@@ -63,9 +67,9 @@ class ChainGroup:
         """Where this step's record goes: burn-in or draws, and its index there; None between records."""
         every, burnin = self.settings["num_steps_between_draws"], self.settings["num_burnin"]
         if self.step > burnin and (self.step - burnin) % every == 0:
-            return "draw", (self.step - burnin) // every - 1
+            return "loss_difference", (self.step - burnin) // every - 1
         if 0 < self.step <= burnin and self.step % every == 0:
-            return "burnin", self.step // every - 1
+            return "burnin_loss_difference", self.step // every - 1
         return None
 
     def _batch(self) -> tuple[tuple[Tensor, ...], Tensor | None]:
@@ -89,41 +93,47 @@ class ChainGroup:
         return (losses - at_centre).mean(1, dtype=torch.float64)
 
     def _record(
-        self, phase: str, index: int, w: Tensor, losses: Tensor, indices: Tensor | None, gradients: list
+        self, name: str, index: int, w: Tensor, losses: Tensor, indices: Tensor | None, gradients: list[Tensor]
     ) -> None:
-        difference = self._difference(losses, indices)
-        self.records.mark_diverged(difference.cpu().numpy(), self.step)
-        if phase == "burnin":
-            self.records.arrays["burnin_loss_difference"][:, index] = difference.cpu().numpy()
+        self.records.put(name, index, self._difference(losses, indices))
+        if name == "burnin_loss_difference":
             return
-        self.records.put("loss_difference", index, difference)
         distance, virial = self.method.distance_and_virial(w, gradients)
         self.records.put("distance", index, distance)
         self.records.put("virial", index, virial)
-        for name, tensors in self.observed.items():
+        for observed, tensors in self.observed.items():
             parts = zip(*(t.split(max(1, OBSERVE_CHUNK // len(w))) for t in tensors), strict=True)
-            self.records.put(name, index, torch.cat([self.evaluator.losses(w, part, True) for part in parts], dim=1))
+            values = torch.cat([self.evaluator.losses(w, part, True) for part in parts], dim=1)
+            self.records.put(observed, index, values)
         if self.settings["keep_parameters"]:
             self.records.put("parameters", index, w)
 
     def arrays(self) -> dict[str, Any]:
         """The finished records."""
+        every, burnin, draws = (self.settings[k] for k in ("num_steps_between_draws", "num_burnin", "num_draws"))
+        arrays = self.records.arrays(
+            {
+                "loss_difference": burnin + every * np.arange(1, draws + 1),
+                "burnin_loss_difference": every * np.arange(1, burnin // every + 1),
+            }
+        )
         if "accepted" in self.method.state:
             rate = self.method.state["accepted"] / max(1, self.method.state["proposals"])
-            self.records.arrays["acceptance"] = rate.cpu().numpy()
-        return self.records.arrays
+            arrays["acceptance"] = rate.cpu().numpy()
+        return arrays
 
     def snapshot(self) -> dict[str, Any]:
         """Everything that the next step depends on."""
         return {
             "step": self.step, "w": self.w, "state": self.method.state, "noise": self.noise.state(),
-            "global": torch.get_rng_state(), "records": self.records.arrays,
+            "global": torch.get_rng_state(), "records": self.records.tensors,
         }  # fmt: skip
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Continue where `snapshot` was taken."""
         device = self.w.device
-        self.step, self.records.arrays = saved["step"], saved["records"]
+        self.step = saved["step"]
+        self.records.tensors = {name: tensor.to(device) for name, tensor in saved["records"].items()}
         self.w.copy_(saved["w"])
         self.method.state = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in saved["state"].items()}
         self.noise.restore(saved["noise"])

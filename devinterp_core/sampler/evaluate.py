@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from .graph import simplify
 from .target import Target
 
 # Above this many numbers (chains x coordinates) arithmetic dominates and tracing would only cost memory.
@@ -53,7 +54,7 @@ class Evaluator:
     ) -> tuple[Tensor, list[Tensor]]:
         """Per-sample losses `[chain, sample]` and the gradient of their mean, as column blocks `[chain, size]`."""
         losses, *gradients = self._call("gradient", self._losses_and_gradient, w, batch, shared)
-        return losses, gradients
+        return losses, [g.reshape(len(w), -1) for g in gradients]
 
     # ------------------------------------------------------------------ one evaluation, untraced
 
@@ -127,9 +128,7 @@ def _traced(plain: Callable, w: Tensor, batch: tuple[Tensor, ...], sample_dim: i
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch.jit announces its retirement at every call
-            graph = make_fx(plain)(w, *batch)
-            graph.graph.eliminate_dead_code()
-            graph.recompile()
+            graph = simplify(make_fx(plain)(w, *batch))
             traced = torch.jit.trace(graph, (w, *batch), check_trace=False)
 
         def replay(w: Tensor, *batch: Tensor):

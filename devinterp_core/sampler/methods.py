@@ -23,11 +23,11 @@ def blocks(w: Tensor, gradients: list[Tensor]) -> Iterator[tuple[slice, slice, T
     """Cut `[chain, coordinate]` into cache-sized pieces aligned with the gradient's column blocks.
 
     Yields:
-        chains, coordinates, and the gradient there (writable). Each entry of `gradients` is released once used.
+        chains, coordinates, and the gradient there (writable). Entries of `gradients` are released once used.
     """
     num_chains, start = len(w), 0
     for i in range(len(gradients)):
-        gradient, gradients[i] = gradients[i].reshape(num_chains, -1), None
+        gradient, gradients[i] = gradients[i], None
         size = gradient.shape[1]
         if num_chains * size <= 2 * BLOCK:
             yield slice(None), slice(start, start + size), gradient
@@ -41,7 +41,7 @@ def blocks(w: Tensor, gradients: list[Tensor]) -> Iterator[tuple[slice, slice, T
 
 def joined(gradients: list[Tensor]) -> Tensor:
     """The gradient as one writable `[chain, coordinate]` tensor; empties the list."""
-    gradient = gradients[0] if len(gradients) == 1 else torch.cat([g.reshape(len(g), -1) for g in gradients], dim=1)
+    gradient = gradients[0] if len(gradients) == 1 else torch.cat(gradients, dim=1)
     gradients.clear()
     return gradient
 
@@ -81,12 +81,12 @@ class Method:
 
     def distance_and_virial(self, w: Tensor, gradients: list[Tensor]) -> tuple[Tensor, Tensor]:
         r"""$\lVert w - w^*\rVert$ and $(w - w^*) \cdot \nabla U(w)$ by chain; leaves `gradients` as they are."""
-        squared = torch.zeros(len(w), dtype=torch.float64, device=w.device)
-        product = torch.zeros_like(squared)
+        sums = torch.zeros(2, len(w), dtype=torch.float64, device=w.device)
         for chains, k, gradient in blocks(w, list(gradients)):
             offset = w[chains, k] - self.centre[:, k]
-            squared[chains] += torch.linalg.vecdot(offset, offset)
-            product[chains] += torch.linalg.vecdot(offset, gradient)
+            sums[0, chains] += torch.linalg.vecdot(offset, offset)
+            sums[1, chains] += torch.linalg.vecdot(offset, gradient)
+        squared, product = sums
         return squared.sqrt(), self.target.n_beta * product + self.target.localization * squared
 
     @staticmethod

@@ -1,8 +1,9 @@
-"""What a run records, as arrays while it runs and as an `xarray.Dataset` at the end."""
+"""What a run records, as tensors while it runs and as an `xarray.Dataset` at the end."""
 
 from typing import Any
 
 import numpy as np
+import torch
 import xarray
 from torch import Tensor
 
@@ -11,43 +12,51 @@ DESCRIPTIONS = {
     "burnin_loss_difference": "the same, every num_steps_between_draws steps of the burn-in",
     "distance": "Euclidean distance |w - w*|",
     "virial": "(w - w*) . grad U(w); its posterior mean is the number of sampled dimensions",
+    "diverged_at": "first recorded step with a loss that is not finite; -1: none",
 }
 
 
 class Records:
-    """Arrays `[chain, draw]` (and `[chain, draw, ...]`) of one group of chains, filled draw by draw."""
+    """Tensors `[draw, chain, ...]` of one group of chains, filled draw by draw on the chains' device."""
 
-    def __init__(self, num_chains: int, num_draws: int, num_burnin_records: int):
-        self.shape = (num_chains, num_draws)
-        self.arrays: dict[str, np.ndarray] = {
-            "loss_difference": np.full(self.shape, np.nan),
-            "burnin_loss_difference": np.full((num_chains, num_burnin_records), np.nan),
-            "distance": np.full(self.shape, np.nan),
-            "virial": np.full(self.shape, np.nan),
-            "diverged_at": np.full(num_chains, -1),
-        }
+    def __init__(self, num_chains: int, num_draws: int, num_burnin_records: int, device: torch.device):
+        self.num_chains, self.device = num_chains, device
+        self.length = {"burnin_loss_difference": num_burnin_records}
+        self.num_draws = num_draws
+        self.tensors: dict[str, Tensor] = {}
+        for name in ("loss_difference", "burnin_loss_difference"):
+            self._allocate(name, (num_chains,), torch.float64)
 
-    def put(self, name: str, draw: int, values: Tensor) -> None:
-        """Store `values[chain, ...]` as draw number `draw` of `name`."""
-        values = values.detach().cpu().numpy()
-        if name not in self.arrays:
-            self.arrays[name] = np.full(self.shape + values.shape[1:], np.nan, dtype=values.dtype)
-        self.arrays[name][:, draw] = values
+    def _allocate(self, name: str, shape: tuple[int, ...], dtype: torch.dtype) -> None:
+        size = (self.length.get(name, self.num_draws), *shape)
+        self.tensors[name] = torch.full(size, torch.nan, dtype=dtype, device=self.device)
 
-    def mark_diverged(self, difference: np.ndarray, step: int) -> None:
-        """A chain whose loss is no longer finite has diverged, at this step at the latest."""
-        new = ~np.isfinite(difference) & (self.arrays["diverged_at"] < 0)
-        self.arrays["diverged_at"][new] = step
+    def put(self, name: str, index: int, values: Tensor) -> None:
+        """Store `values[chain, ...]` as record number `index` of `name`."""
+        if name not in self.tensors:
+            self._allocate(name, tuple(values.shape), values.dtype)
+        self.tensors[name][index] = values
 
-    @property
-    def all_diverged(self) -> bool:
-        return bool((self.arrays["diverged_at"] >= 0).all())
+    def all_diverged(self, name: str, index: int) -> bool:
+        """Whether no chain's loss was finite at this record."""
+        return not bool(self.tensors[name][index].isfinite().any())
+
+    def arrays(self, record_steps: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """`[chain, draw, ...]` arrays, with the first step at which each chain's loss was not finite."""
+        arrays = {name: np.moveaxis(tensor.cpu().numpy(), 1, 0) for name, tensor in self.tensors.items()}
+        diverged_at = np.full(self.num_chains, -1)
+        for name in ("loss_difference", "burnin_loss_difference"):  # the burn-in, earlier, has the last word
+            bad = ~np.isfinite(arrays[name])
+            diverged = np.flatnonzero(bad.any(axis=1))
+            if diverged.size:
+                diverged_at[diverged] = record_steps[name][bad[diverged].argmax(axis=1)]
+        return arrays | {"diverged_at": diverged_at}
 
 
 def to_dataset(groups: list[dict[str, np.ndarray]], attrs: dict[str, Any]) -> xarray.Dataset:
     """Join the groups' arrays along the chains and label them."""
     arrays = {name: np.concatenate([g[name] for g in groups]) for name in groups[0]}
-    second = {
+    dims = {
         "burnin_loss_difference": ("burnin",),
         "diverged_at": (),
         "acceptance": (),
@@ -55,9 +64,8 @@ def to_dataset(groups: list[dict[str, np.ndarray]], attrs: dict[str, Any]) -> xa
     }
     variables = {}
     for name, array in arrays.items():
-        dims = second.get(name, ("draw",) if array.ndim == 2 else ("draw", f"{name}_sample"))
-        variables[name] = (("chain", *dims), array, {"description": DESCRIPTIONS[name]} if name in DESCRIPTIONS else {})
-    diverged = arrays["diverged_at"] >= 0
-    variables["diverged"] = (("chain",), diverged)
+        of_name = dims.get(name, ("draw",) if array.ndim == 2 else ("draw", f"{name}_sample"))
+        variables[name] = (("chain", *of_name), array, {"description": DESCRIPTIONS.get(name, "")})
+    variables["diverged"] = (("chain",), arrays["diverged_at"] >= 0)
     num_chains, num_draws = arrays["loss_difference"].shape
     return xarray.Dataset(variables, coords={"chain": np.arange(num_chains), "draw": np.arange(num_draws)}, attrs=attrs)

@@ -105,7 +105,7 @@ def sample(
         "num_chains": num_chains, "num_draws": num_draws, "num_burnin": num_burnin,
         "num_steps_between_draws": num_steps_between_draws, "batch_size": batch_size or target.num_samples,
         "num_samples": target.num_samples, "dimension": target.dimension, "seed": seed, "group_size": int(group_size),
-        "device": str(target.centre.device), "dtype": str(target.centre.dtype), "torch": torch.__version__,
+        "device": str(target.centre.device), "dtype": str(target.centre.dtype), "torch": str(torch.__version__),
         "keep_parameters": int(keep_parameters), "train_mode": int(train_mode),
     }  # fmt: skip
     path = None if checkpoint is None else Path(checkpoint)

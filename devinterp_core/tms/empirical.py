@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class EmpiricalLoss:
-    r"""$L_n(W, b) = \frac1n \sum_x \lVert x - \mathrm{ReLU}(W^\top W x + b) \rVert^2$ of one data set of one-hot inputs.
+    r"""$L_n(W, b) = \frac1n \sum_x \lVert x - \mathrm{ReLU}(W^\top W x + b) \rVert^2$ of a data set of one-hot inputs.
 
     With $T_0, T_1, T_2$ the sums of $1, \mu, \mu^2$ over the samples of feature $j$ that turn output $i$ on,
 
@@ -33,7 +33,7 @@ class EmpiricalLoss:
         if len(data) == 0 or ((data != 0).sum(1) > 1).any() or not (data.isfinite() & (data >= 0)).all():
             raise ValueError("data must have samples, each with at most one non-zero entry, finite and not negative")
         self.num_samples, features = data.shape
-        # Absent features of a sample would be inputs of size 0: they are moved beyond every threshold, and count nothing.
+        # A sample belongs to its one feature (an all-zero one to the first); elsewhere it is sorted last and counts 0.
         present = (data != 0) | ((data == 0).all(1, keepdim=True) & (torch.arange(features) == 0))
         most = int(present.sum(0).max())
         sizes = torch.where(present, data.double(), torch.inf).sort(0).values[:most].T.contiguous()
@@ -42,6 +42,7 @@ class EmpiricalLoss:
         sums = torch.nn.functional.pad(powers.cumsum(1), (0, 0, 1, 0))  # [feature, number of samples below, power]
         self.sizes, self.sums = sizes.to(data.dtype), sums.to(data.dtype)
         self.square = sums[:, -1, 2].sum().item()
+        self.ceiling = 2 * data.max().item() + 1  # a finite number above every sample
 
     def __call__(
         self, W: Float[Tensor, "batch hidden features"], b: Float[Tensor, "batch features"]
@@ -52,7 +53,7 @@ class EmpiricalLoss:
         with torch.no_grad():
             tiny = torch.finfo(W.dtype).tiny
             threshold = (-b / torch.where(overlap == 0, tiny, overlap)).clamp(-1, self.ceiling)
-            below = torch.searchsorted(self.sizes, threshold.reshape(features, -1))
+            below = torch.searchsorted(self.sizes, threshold.reshape(features, -1).contiguous())
             under = torch.gather(self.sums, 1, below.unsqueeze(2).expand(-1, -1, 3)).view(*overlap.shape, 3)
             rising = (overlap >= 0).unsqueeze(3)
             t0, t1, t2 = torch.where(rising, self.sums[:, -1, None, None] - under, under).unbind(3)
@@ -60,8 +61,3 @@ class EmpiricalLoss:
         diagonal = torch.arange(features)
         own = (t2 * overlap + t1 * b)[diagonal, :, diagonal].sum(0)
         return (self.square + squares - 2 * own) / self.num_samples
-
-    @property
-    def ceiling(self) -> float:
-        """A finite number above every sample."""
-        return 2 + 2 * float(self.sizes[self.sizes.isfinite()].max())

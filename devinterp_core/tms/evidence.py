@@ -62,7 +62,7 @@ def leading_free_energy(k: int, num_features: int, n: float, num_positive: int =
     return n * population_loss(W, b).item() + coefficient * math.log(n) + penalty
 
 
-def laplace_log_evidence(k: int, num_features: int, n: float, *, num_draws: int = 100_000, seed: int = 0) -> float:
+def laplace_log_evidence(k: int, num_features: int, n: float, *, num_draws: int = 50_000, seed: int = 0) -> float:
     r"""$\log \int e^{-nL}\varphi$ over all copies of a k-gon with any number of positive biases, to relative $O(1/n)$.
 
     The $c!/((c-k)!\,k)$ copies are circles of length $2\pi\lVert W^* \rVert$ (rotations of the plane). Across a circle,
@@ -89,7 +89,7 @@ def laplace_log_evidence(k: int, num_features: int, n: float, *, num_draws: int 
         raise ValueError(f"needs k > 4 (the loss is not twice differentiable at 4-gons) and n > 0, got {k=}, {n=}")
     W, b = kgon(k, k)
     w = torch.cat((W.flatten(), b))
-    # With dead outputs outside, the loss of the polygon is (k/c) times that of the model with k features, plus a constant.
+    # With the other outputs dead, the loss is k/c times that of the model with k features, plus a constant.
     curvature, directions = torch.linalg.eigh(_hessian(W, b) * k / num_features)
     across = curvature.abs() > 1e-8
     precision = n * curvature[across] + 1

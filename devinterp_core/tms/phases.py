@@ -3,6 +3,7 @@ r"""Which critical point a parameter resembles: vertices of the convex hull, sig
 Everything is batched over leading dimensions, so that thousands of particles or checkpoints are classified at once.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -71,6 +72,29 @@ def classify(W: Float[Tensor, "*batch 2 features"], b: Float[Tensor, "*batch fea
     reach = (W.mT @ W).amax(-1).clamp_min(0) + b
     dead = (b < 0) & (reach <= 0)
     return Phase(vertex.sum(-1), (~vertex & (b > 0)).sum(-1), (vertex & dead).sum(-1))
+
+
+def canonical(
+    W: Float[Tensor, "2 features"], b: Float[Tensor, "features"], shortest: float = 0.5
+) -> tuple[Float[Tensor, "2 features"], Float[Tensor, "features"]]:
+    r"""Turn and reorder one parameter for drawing: the first long column points right, the others follow by angle.
+
+    Args:
+        W: weights.
+        b: biases.
+        shortest: columns of at most this length are put last.
+
+    Returns:
+        A parameter with the same loss.
+    """
+    length, angle = W.norm(dim=0), torch.atan2(W[1], W[0])
+    long = length > shortest
+    if long.any():
+        angle = angle - angle[long][0]
+    # a small shift, so that rounding does not throw the first column to the end of the circle
+    place = (angle + 0.1) % (2 * math.pi) + 2 * math.pi * (~long)
+    order = place.argsort()
+    return (length * torch.stack((angle.cos(), angle.sin())))[:, order], b[order]
 
 
 def nearest_level(loss: np.ndarray, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,29 @@
+# Two commands do everything on a machine with Python >= 3.11, git and make: `make book` and `make test`.
+# Each sets up .venv from requirements.lock first, if that is missing, incomplete or of another lock.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := book
+.PHONY: book test bench clean venv
+
+# The first Python that is new enough. Name another: make book PYTHON=python3.12
+PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11 python3.14 python; do \
+	if $$each -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$each; break; fi; done)
+COMPANION := .venv/bin/python -m devinterp_core.companion
+# Notebooks executed at a time, one thread each. All cores, or: make book CORES=4
+CORES ?=
+
+book: venv ## execute the notebooks that changed, build _build/html
+	@$(COMPANION) book $(if $(CORES),--cores $(CORES))
+
+test: book ## everything, in a real browser too; under 10 minutes on two cores
+	@CHROMIUM="$$(sh tests/find_chromium.sh)" .venv/bin/python -m pytest tests -n 2
+
+bench: venv ## side by side with other samplers; writes data/recorded
+	@bash benchmarks/run.sh
+
+clean: ## remove everything made here but .venv
+	rm -rf _build _output .snakemake notebooks/*.ipynb book/scorecard.md
+
+venv:
+	@test -n "$(PYTHON)" || { echo "No Python >= 3.11 was found. Install one, or name it: make PYTHON=/path/to/python" >&2; exit 1; }
+	@$(PYTHON) .ci/venv.py

@@ -1,0 +1,161 @@
+"""Times devinterp_core beside devinterp 1.3.2 and 2.0.1, pair by pair, each in its own interpreter.
+
+    python benchmarks/compare.py --pairs 5 --threads 1 --output data/recorded/benchmarks.json
+
+One unit is a whole call of each library's sampler on the same weights, data, batch size, step size and number of
+chain-steps; a pair is one unit of ours and one of theirs back to back, the order alternating. The ratio of a row is the
+median over pairs of theirs over ours. Every other process of the machine meets both sides of a pair alike; CPU seconds
+are recorded beside the wall clock.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from cases import CASES, Case
+from limits import measure_limits
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+VARIANTS = {"devinterp-1.3.2": ("default", "best"), "devinterp-2.0.1": ("default", "best")}
+
+
+class Worker:
+    """A library in its own interpreter, answering one timed call at a time."""
+
+    def __init__(self, library: str, threads: int):
+        folder = ".venv" if library == "devinterp_core" else f".venv-{library}"
+        interpreter = ROOT / folder / "bin" / "python"
+        if library == "devinterp_core" and not interpreter.exists():
+            interpreter = Path(sys.executable)
+        environment = os.environ | {
+            "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "PYTHONPATH": str(ROOT),
+            "HF_HUB_OFFLINE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+        }  # fmt: skip
+        self.process = subprocess.Popen(
+            [str(interpreter), str(HERE / "worker.py"), library, "--threads", str(threads)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            text=True, env=environment, cwd=ROOT,
+        )  # fmt: skip
+        self.about = self._read()
+
+    def _read(self) -> dict:
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"a benchmark worker ended early with code {self.process.wait()}")
+        return json.loads(line)
+
+    def run(self, **request) -> dict:
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+        return self._read()
+
+    def close(self) -> None:
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def between_chain_variance(runs: list[dict]) -> float:
+    """Mean over runs of the variance over chains of the LLC of a chain."""
+    return statistics.fmean(statistics.variance(run["llc_per_chain"]) for run in runs)
+
+
+def compare(case_name: str, case: Case, workers: dict[str, Worker], pairs: int, scale: float) -> list[dict]:
+    """All variants of the rival library on one case, interleaved with ours."""
+    num_steps = max(3, round(case.num_steps * scale))
+    chain_steps = num_steps * case.num_chains
+    sides = [("devinterp_core", "default"), *((case.against, v) for v in VARIANTS[case.against])]
+    runs = {side: [] for side in sides}
+    for library, variant in sides:  # warm: imports, traces, page faults
+        workers[library].run(case=case_name, variant=variant, num_steps=3, seed=0)
+    for pair in range(pairs):
+        for library, variant in sides if pair % 2 == 0 else sides[::-1]:
+            request = {"case": case_name, "variant": variant, "num_steps": num_steps, "seed": pair + 1}
+            runs[library, variant].append(workers[library].run(**request))
+    if len({run["fingerprint"] for side in runs.values() for run in side}) != 1:
+        raise RuntimeError(f"{case_name}: the interpreters hold different weights or data")
+
+    rows = []
+    mine = runs[sides[0]]
+    for library, variant in sides[1:]:
+        theirs = runs[library, variant]
+        ratios = [b["seconds"] / a["seconds"] for a, b in zip(mine, theirs, strict=True)]
+        cpu = [b["cpu_seconds"] / a["cpu_seconds"] for a, b in zip(mine, theirs, strict=True)]
+        ms = [1000 * statistics.median(r["seconds"] for r in side) / chain_steps for side in (mine, theirs)]
+        precision = [
+            1 / (between_chain_variance(side) * statistics.median(r["seconds"] for r in side) / case.num_chains)
+            for side in (mine, theirs)
+        ]
+        rows.append({
+            "case": case_name, "label": case.label, "num_parameters": mine[0]["num_parameters"],
+            "num_chains": case.num_chains, "num_steps": num_steps, "batch_size": case.batch_size,
+            "library": library, "variant": variant, "floor": case.floor, "pairs": pairs,
+            "ours_ms": ms[0], "theirs_ms": ms[1], "ratio": statistics.median(ratios),
+            "ratio_lowest": min(ratios), "ratio_highest": max(ratios), "ratio_cpu": statistics.median(cpu),
+            "ratios": ratios, "ours_llc": statistics.fmean(sum((r["llc_per_chain"] for r in mine), [])),
+            "theirs_llc": statistics.fmean(sum((r["llc_per_chain"] for r in theirs), [])),
+            "ours_precision_per_second": precision[0], "theirs_precision_per_second": precision[1],
+        })  # fmt: skip
+        print(f"{case.label:28s} {library} {variant:8s} ours {ms[0]:8.3f} ms, theirs {ms[1]:8.3f} ms a chain-step: "
+              f"{rows[-1]['ratio']:6.2f}x ({min(ratios):.2f} to {max(ratios):.2f}; CPU {rows[-1]['ratio_cpu']:.2f}x)"
+              f", floor {case.floor}", flush=True)  # fmt: skip
+    return rows
+
+
+def device_name() -> str:
+    """The processor, as its vendor names it, and how many cores this machine shows."""
+    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []:
+        if line.startswith("model name"):
+            return f"{line.split(':', 1)[1].strip()}, {os.cpu_count()} cores"
+    return f"unknown processor, {os.cpu_count()} cores"
+
+
+def commit() -> str:
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
+    found = subprocess.run(command, capture_output=True, text=True)
+    return found.stdout.strip() or "uncommitted"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=5, help="pairs a row")
+    parser.add_argument("--threads", type=int, default=1, help="threads of every library")
+    parser.add_argument("--scale", type=float, default=1.0, help="fraction of the chain-steps, for a quick look")
+    parser.add_argument("--cases", nargs="*", default=list(CASES), choices=list(CASES))
+    parser.add_argument("--no-limits", action="store_true", help="skip noise, matrix-multiply rate and profile")
+    parser.add_argument("--output", type=Path, default=ROOT / "data" / "recorded" / "benchmarks.json")
+    arguments = parser.parse_args()
+
+    started, load = time.time(), os.getloadavg()[0]
+    libraries = ["devinterp_core", *sorted({CASES[c].against for c in arguments.cases})]
+    workers = {library: Worker(library, arguments.threads) for library in libraries}
+    rows = []
+    for name in arguments.cases:
+        rows += compare(name, CASES[name], workers, arguments.pairs, arguments.scale)
+    about = {library: worker.about for library, worker in workers.items()}
+    for worker in workers.values():
+        worker.close()
+    record = {
+        "provenance": {
+            "command": "python benchmarks/" + " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+            "commit": commit(), "device": device_name(), "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(started)),
+            "threads": arguments.threads, "libraries": about, "load_before": load,
+        },
+        "rows": rows,
+        "limits": None if arguments.no_limits else measure_limits(arguments.threads),
+    }  # fmt: skip
+    record["provenance"]["wall_seconds"] = round(time.time() - started, 1)
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    temporary = arguments.output.with_suffix(".tmp")
+    temporary.write_text(json.dumps(record, indent=1) + "\n")
+    temporary.replace(arguments.output)
+    print(f"wrote {arguments.output} after {record['provenance']['wall_seconds']} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+"""How far one step of our sampler is from the work that no sampler can avoid, and where its time goes.
+
+The unavoidable work of a step is a forward and a backward pass of each chain's minibatch: `bare`. Below that stands the
+arithmetic alone: multiply-adds of a deep linear network over the measured rate of the same matrix multiplication.
+"""
+
+import dataclasses
+import statistics
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from cases import CASES, Case, build, loss_of
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+# Which part of a step an operation belongs to; the first match counts, the rest is "other".
+PARTS = {
+    "matrix multiplication": ("aten::mm", "aten::bmm", "aten::addmm", "aten::baddbmm"),
+    "noise": ("aten::normal_",),
+    "minibatch": ("aten::index_select", "aten::randint", "aten::random_", "aten::index", "aten::gather"),
+    "update of the weights": ("aten::add_", "aten::mul_", "aten::sub_", "aten::addcmul_", "aten::lerp_"),
+    "record of a draw": ("aten::linalg_vecdot", "aten::vdot", "aten::dot", "aten::linalg_vector_norm"),
+}
+
+
+def clock(call: Callable[[], object], repeats: int) -> list[float]:
+    """Wall-clock seconds of each of `repeats` calls, after one that warms."""
+    call()
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+def noise_rates() -> list[dict]:
+    """Nanoseconds a normal number, float32, by generator and block size: the least of many repeats."""
+    import numpy as np
+
+    rows = []
+    generator, stream = torch.Generator().manual_seed(0), np.random.Generator(np.random.SFC64(0))
+    for size in (180, 10_000, 1_000_000):
+        out, wide, strided = torch.empty(size), torch.empty(size, dtype=torch.float64), torch.empty(size, 2)[:, 0]
+        array, bits, half = out.numpy(), stream.bit_generator, torch.rand(size) * 0.99 + 0.005
+        calls = {
+            "PyTorch normal_, float32, contiguous": lambda: out.normal_(0.0, 0.01, generator=generator),
+            "PyTorch normal_, strided": lambda: strided.normal_(0.0, 0.01, generator=generator),
+            "PyTorch normal_, float64": lambda: wide.normal_(0.0, 0.01, generator=generator),
+            "PyTorch uniform_ (the Mersenne Twister alone)": lambda: out.uniform_(generator=generator),
+            "NumPy ziggurat, SFC64": lambda: stream.standard_normal(out=array, dtype=np.float32),
+            "NumPy SFC64, 32 raw bits": lambda: bits.random_raw(size // 2),
+            "PyTorch erfinv, inverse distribution without its uniforms": lambda: torch.erfinv(half, out=out),
+        }
+        for name, call in calls.items():
+            repeats = max(5, min(200, 2_000_000 // size))
+            rows.append({"generator": name, "size": size, "ns": min(clock(call, repeats)) / size * 1e9})
+    return rows
+
+
+def bare_pass(case: Case) -> Callable[[], None]:
+    """One forward and backward pass of a minibatch for each chain, nothing else."""
+    model, data = build(case)
+    loss, batch = loss_of(case), tuple(t[: case.batch_size].contiguous() for t in data)
+    parameters = list(model.parameters())
+
+    def run() -> None:
+        for _ in range(case.num_chains):
+            torch.autograd.grad(loss(model, batch).mean(), parameters)
+
+    return run
+
+
+def sampler_steps(case: Case) -> Callable[[int], None]:
+    """`sample` for a given number of steps with a single draw at the end."""
+    from devinterp_core.sampler import sample
+
+    model, data = build(case)
+
+    def run(num_steps: int) -> None:
+        sample(
+            model, data, loss_of(case), step_size=case.step_size, n_beta=case.n_beta, num_chains=case.num_chains,
+            num_draws=1, num_steps_between_draws=num_steps, batch_size=case.batch_size, progress=False,
+        )  # fmt: skip
+
+    return run
+
+
+def step_against_bare(name: str, repeats: int, num_steps: int) -> dict:
+    """Milliseconds of a bare pass and of a sampler step for all chains, measured in turn; set-up is subtracted."""
+    case = CASES[name]
+    bare, steps = bare_pass(case), sampler_steps(case)
+    bare()
+    steps(2)
+    pairs = []
+    for _ in range(repeats):
+        bare_seconds = statistics.fmean(clock(bare, num_steps))
+        start = time.perf_counter()
+        steps(2)
+        middle = time.perf_counter()
+        steps(2 + num_steps)
+        step_seconds = (time.perf_counter() - middle - (middle - start)) / num_steps
+        pairs.append((bare_seconds, step_seconds))
+    ratios = [step / bare for bare, step in pairs]
+    return {
+        "case": name, "label": case.label, "num_chains": case.num_chains, "batch_size": case.batch_size,
+        "bare_ms": 1000 * statistics.median(b for b, _ in pairs), "step_ms": 1000 * statistics.median(s for _, s in pairs),
+        "bare_ms_least": 1000 * min(b for b, _ in pairs), "step_ms_least": 1000 * min(s for _, s in pairs),
+        "ratio": statistics.median(ratios), "ratio_lowest": min(ratios), "ratio_highest": max(ratios), "pairs": repeats,
+    }  # fmt: skip
+
+
+def matrix_rate(case: Case) -> dict:
+    """Rate of the multiplication at the heart of a case, and what the arithmetic of one step costs at that rate."""
+    width, batch = case.widths[0], case.batch_size
+    left, right, out = torch.randn(batch, width), torch.randn(width, width), torch.empty(batch, width)
+    seconds = min(clock(lambda: torch.mm(left, right, out=out), 100))
+    layers = len(case.widths) - 1
+    multiplications = 3 * layers - 1  # forward, gradient of the weights, gradient of the inputs but the first's
+    flop = 2 * batch * width * width
+    return {
+        "case": case.label, "gflop_per_second": flop / seconds / 1e9, "multiplications": multiplications,
+        "gflop_per_step": case.num_chains * multiplications * flop / 1e9,
+        "floor_ms": 1000 * case.num_chains * multiplications * seconds,
+    }  # fmt: skip
+
+
+def profile(name: str, num_steps: int) -> dict:
+    """Share of a step's time by part, and its five costliest operations."""
+    case = dataclasses.replace(CASES[name], num_samples=max(1024, CASES[name].batch_size))
+    steps = sampler_steps(case)
+    steps(num_steps)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
+        steps(num_steps)
+    operations = {e.key: e.self_cpu_time_total for e in profiler.key_averages() if e.self_cpu_time_total > 0}
+    total = sum(operations.values())
+    shares = defaultdict(float)
+    for operation, microseconds in operations.items():
+        part = next((p for p, names in PARTS.items() if operation in names), "everything else")
+        shares[part] += microseconds / total
+    costliest = sorted(operations.items(), key=lambda item: -item[1])[:6]
+    return {
+        "case": name, "label": CASES[name].label,
+        "shares": {p: shares[p] for p in (*PARTS, "everything else")},
+        "costliest": [{"operation": o, "share": us / total} for o, us in costliest],
+    }  # fmt: skip
+
+
+def measure_limits(threads: int) -> dict:
+    """All of this module, for the record."""
+    torch.set_num_threads(threads)
+    return {
+        "noise": noise_rates(),
+        "matrix": matrix_rate(CASES["dln-1m"]),
+        "step": [step_against_bare("dln-1m", 7, 8), step_against_bare("dln-97k", 5, 40)],
+        "profile": [profile("tms", 200), profile("dln-900", 200), profile("dln-97k", 30), profile("dln-1m", 8)],
+    }
+
+
+if __name__ == "__main__":
+    import json
+
+    print(json.dumps(measure_limits(1), indent=1))

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# make bench: our sampler beside devinterp 1.3.2 and 2.0.1, one run, one record, one page.
+# Arguments go to benchmarks/compare.py, for example `bash benchmarks/run.sh --pairs 7`.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=.venv/bin/python
+[ -x "$python" ] || python=$(command -v python3)
+
+for version in 1.3.2 2.0.1; do
+    folder=.venv-devinterp-$version
+    pins=benchmarks/requirements-devinterp-$version.txt
+    if ! cmp --silent "$pins" "$folder/installed.txt"; then
+        echo "installing devinterp $version in $folder"
+        rm -rf "$folder"
+        "$python" -m venv "$folder"
+        # PyTorch first and pinned: an open range would bring the newest build with its CUDA packages.
+        "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "$(grep '^torch==' "$pins")"
+        "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$pins"
+        cp "$pins" "$folder/installed.txt"
+    fi
+done
+
+export OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
+"$python" benchmarks/compare.py "$@"
+"$python" benchmarks/page.py

@@ -1,0 +1,48 @@
+"""Calling Snakemake on the one build graph, for the book and for sweeps."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from devinterp_core.companion import project
+
+
+def snakemake(target: str, options: Sequence[str], *, sweep: Path | None = None) -> int:
+    """Run the Snakefile for `target`; its exit status.
+
+    Args:
+        target: name of a rule.
+        options: options of Snakemake, which go before ours: `--executor slurm --jobs 20`, `--cores 4`, `--dry-run`.
+        sweep: the grid file of a sweep.
+    """
+    given = {option.split("=")[0] for option in options}
+    loud = given & {"--quiet", "-q", "--verbose", "--dry-run", "-n"}
+    cores = [] if given & {"--cores", "-c", "--jobs", "-j"} else ["--cores", str(len(os.sched_getaffinity(0)))]
+    if "--executor" in given or "-e" in given:
+        cores = [] if given & {"--jobs", "-j"} else ["--jobs", "20"]
+    command = [
+        *(sys.executable, "-m", "snakemake", target),
+        *("--snakefile", str(project.REPOSITORY / "Snakefile"), "--directory", str(project.root())),
+        # a target exists whole or not at all, whatever happened to the build that made it
+        *("--nolock", "--ignore-incomplete", "--rerun-triggers", "mtime", "--keep-going"),
+        *("--scheduler", "greedy", "--latency-wait", "20", *cores),
+        *([] if "--resources" in given else ["--resources", "gpu=1"]),
+        *([] if loud else ["--quiet", "all"]),
+        *options,
+        *(["--config", f"sweep={sweep}"] if sweep else []),
+    ]
+    return subprocess.run(command, env={**os.environ, "PYTHONPATH": project.python_path()}, check=False).returncode
+
+
+def book(options: Sequence[str]) -> None:
+    """Bring `_build/html` up to date, one build at a time.
+
+    Raises:
+        CompanionError: if a notebook or the book failed; the reason has been printed.
+    """
+    with project.locked(project.build_folder() / ".lock", "building this book"):
+        if snakemake("book", options) != 0:
+            raise project.CompanionError("the book was not built: the reason stands above")
+    print(f"The book: {project.build_folder() / 'html' / 'index.html'}")

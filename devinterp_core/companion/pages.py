@@ -1,0 +1,60 @@
+"""From the executed notebooks to the pages of the book in `_build/html`."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from devinterp_core.companion import assemble, project, scorecard
+from devinterp_core.companion.jobs import book_jobs
+
+SOURCES = ("book/**/*", "notebooks/*.py", "devinterp_core/**/*.py", "data/reference/**/*", "data/recorded/**/*")
+SETTINGS = ("_config.yml", "_toc.yml", "requirements.lock", "README.md", "CITATION.cff")
+GENERATED = ("book/scorecard.md",)
+JUPYTER_BOOK = "import sys; from jupyter_book.cli.main import main; sys.exit(main())"  # it has no `python -m`
+
+
+def target() -> str:
+    """The marker inside `_build/html` that exists when those pages were made from the sources as they are now."""
+    root = project.root()
+    paths = {path for pattern in (*SOURCES, *SETTINGS) for path in root.glob(pattern) if path.is_file()}
+    digest = hashlib.sha256(" ".join(each.key for each in book_jobs()).encode())
+    for path in sorted(paths):
+        name = path.relative_to(root).as_posix()
+        if name not in GENERATED and "__pycache__" not in name:
+            digest.update(f"\0{name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    return f"_build/html/.made-from-{digest.hexdigest()[:12]}"
+
+
+def publish() -> None:
+    """Make the pages from the executed notebooks and put them in the place of `_build/html` in one step.
+
+    Raises:
+        CompanionError: if the book does not build without a warning; its output is printed, and the old pages stay.
+    """
+    marker = Path(target()).name
+    jobs = book_jobs()
+    for each in jobs:
+        assemble.place(each.notebook, each.folder)
+    records = [each.folder / assemble.CLAIMS for each in jobs if (each.folder / assemble.CLAIMS).is_file()]
+    if records:
+        scorecard.write(records, project.root() / GENERATED[0])
+    with project.scratch_folder(project.build_folder(), "book") as scratch:
+        command = [sys.executable, "-c", JUPYTER_BOOK, "build", ".", "--path-output", str(scratch)]
+        done = subprocess.run(
+            [*command, "-W", "-n", "--keep-going"],
+            cwd=project.root(),
+            env={**os.environ, "PYTHONPATH": project.python_path()},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        pages = scratch / "_build" / "html"
+        if done.returncode != 0 or not (pages / "index.html").is_file():
+            raise project.CompanionError(f"{done.stdout}\njupyter-book ended with exit status {done.returncode}")
+        for each in jobs:
+            assemble.downloads(each.folder, pages / "downloads" / each.notebook.stem)
+        (pages / marker).touch()
+        project.swap_folder(pages, project.build_folder() / "html")
