@@ -11,7 +11,7 @@
 #
 # A deep linear network $x \mapsto W_L \cdots W_1 x$ is the one deep model whose learning coefficient $\lambda$ is known
 # in closed form {cite:p}`aoyagi2024dln`. {cite:t}`furman2024dln` use it as a ruler for the estimator of
-# {cite:t}`lau2025llc` up to 100 million parameters. Two questions:
+# {cite:t}`lau2025llc` on networks of up to $10^8$ parameters. Two questions:
 #
 # 1. How close does the estimate come to the truth, by size class?
 # 2. Where does the rest come from: from the *posterior*, which is local and at a finite $n\beta$, or from the
@@ -25,23 +25,24 @@
 # %% tags=["parameters"]
 seed: int = 0  # random seed of networks, data and chains
 classes: list[str] = ["1K", "10K", "100K"]  # size classes, named by their number of parameters
-num_networks: list[int] = [24, 12, 3]  # random networks of each class
+num_networks: list[int] = [24, 10, 3]  # random networks of each class
 num_steps: list[int] = [3000, 3000, 1000]  # steps of a gradient chain in each class, the first half burn-in
 batch_sizes: list[int] = [0, 0, 0]  # minibatch of the gradient chain in each class, 0 for the exact population loss
 method: str = "sgnht"  # gradient chain: sgnht or sgld
+num_steps_between_draws: int = 10  # steps of a gradient chain from one draw to the next
 num_chains: int = 2  # chains of each network
 localization: float = 1.0  # gamma, the paper's value
 step_fraction: float = 0.3  # square root of step size times largest curvature at the true parameter
-num_protocol: list[int] = [8, 4, 0]  # networks of each class on which the published protocol is repeated
+num_protocol: list[int] = [2, 0, 0]  # networks of each class on which the published protocol is repeated
 protocol_batch_size: int = 500  # minibatch of the published protocol
-exact_draws: list[int] = [200, 200, 0]  # exact (Gibbs) draws of each chain in each class, 0 for none
+exact_draws: list[int] = [200, 100, 0]  # exact (Gibbs) draws of each chain in each class, 0 for none
 exact_n_beta_factor: float = 1e4  # the second temperature of the exact draws, over that of the paper
-local_localizations: list[float] = [0.1, 1, 10, 30, 100, 300, 1e3, 1e4, 1e5, 1e6]  # gammas of the localiser study
+local_localizations: list[float] = [0.1, 1.0, 10.0, 30.0, 100.0, 300.0, 1e3, 1e4, 1e5, 1e6]  # gammas of the localiser study
 local_n_betas: list[float] = [1e4, 1e6, 1e8]  # temperatures of the localiser study
 local_draws: int = 250  # exact draws of each chain of the localiser study
-rescale_factors: list[float] = [1e-4, 1e-2, 0.1, 0.5, 1, 2, 10, 1e2, 1e4]  # scales s of the hidden layer
-rescale_steps: int = 2000  # SGLD steps at each scale, the first half burn-in
-num_architectures: int = 500  # random architectures of each class for the chart of multiplicities
+rescale_factors: list[float] = [1e-4, 1e-2, 0.1, 0.5, 1.0, 2.0, 10.0, 1e2, 1e4]  # scales s of the hidden layer
+rescale_steps: int = 1000  # SGLD steps at each scale, the first half burn-in
+num_architectures: int = 200  # random architectures of each class for the chart of multiplicities
 
 # %%
 import math
@@ -81,8 +82,7 @@ networks = pd.DataFrame(
 networks["truth"] = [float(a.truth[0]) for a in networks["architecture"]]
 networks["multiplicity"] = [a.truth[1] for a in networks["architecture"]]
 networks["parameters"] = [a.num_parameters for a in networks["architecture"]]
-summary = networks.groupby("class", sort=False)[["parameters", "truth", "multiplicity"]].agg(["min", "median", "max"])
-summary
+networks.groupby("class", sort=False)[["parameters", "truth", "multiplicity"]].agg(["min", "median", "max"])
 
 # %% [markdown]
 # ## Three ways to the same posterior
@@ -131,7 +131,9 @@ for network in tqdm(list(networks.itertuples(index=False)), desc="networks"):
     half = num_steps[place] // 2
     try:
         draws = sample(model, data, dln.squared_error, step_size=step_size, method=method, num_chains=num_chains,
-                       batch_size=batch_sizes[place] or None, num_burnin=half, num_draws=half, **setting)  # fmt: skip
+                       batch_size=batch_sizes[place] or None, num_burnin=half,
+                       num_draws=max(4, half // num_steps_between_draws),
+                       num_steps_between_draws=num_steps_between_draws, **setting)  # fmt: skip
         record("gradient", network, draws)
     except DivergenceError:
         lost.append((network["class"], network.network))
@@ -155,7 +157,7 @@ table = results.groupby(["class", "sampler"], sort=False).agg(
     networks=("error", "size"), median_absolute_error=("absolute_error", "median"), mean_error=("error", "mean"),
     worst=("absolute_error", "max"), covered=("covers", "mean"), median_r_hat=("r_hat", "median"),
     median_virial=("virial", "median"))  # fmt: skip
-table
+table.style.format(precision=3)
 
 # %% mystnb={"figure": {"name": "fig-dln-estimated-true", "caption": "Estimated against true learning coefficient of random deep linear networks, one point a network, by size class; the line is the identity. Left: gradient chains from the true parameter at the paper's temperature and localiser (`num_chains` chains, `num_steps` steps, the first half discarded). Right: exact draws from the posterior at the larger temperature parameter. Bars are nominal 95 percent Monte-Carlo intervals and mostly smaller than the markers. The dashed line is half the number of parameters of each network, what a regular model would have."}, "image": {"alt": "Two log-log scatter plots of estimated against true learning coefficient. In both, the points of all size classes lie along the identity line; in the right plot, of exact draws, no deviation is visible. Grey crosses at half the number of parameters lie far above."}} tags=["hide-input"]
 panels = [p for p in ("gradient", "limit") if (results["sampler"] == p).any()]
@@ -220,7 +222,7 @@ figures.save(fig, "fig-dln-relative-error", data=results)
 # %% [markdown]
 # ## Do the intervals tell the truth?
 #
-# A nominal 95 % interval describes Monte-Carlo error: it should cover the mean of the distribution that the chain has
+# A nominal 95 percent interval describes Monte-Carlo error: it should cover the mean of the distribution that the chain has
 # reached. It covers $\lambda$ only if that is the posterior, and if the posterior's mean is $\lambda$. In class 1K the
 # exact draws at large $n\beta$ cover the truth for {glue:text}`covered_limit_1K:.0f` % of the networks, those at the
 # paper's $n\beta$ for {glue:text}`covered_exact_1K:.0f` %, the gradient chains for {glue:text}`covered_gradient_1K:.0f` %.

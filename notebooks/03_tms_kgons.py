@@ -108,7 +108,7 @@ for index, (c, scale) in enumerate(kinds):
 W, b, data = (torch.cat(parts) for parts in zip(*starts, strict=True))
 
 even_steps = np.linspace(0, num_steps, num_checkpoints + 1).astype(int)
-early_steps = np.geomspace(min(100, num_steps), num_steps, 120).astype(int)  # the first jumps come early
+early_steps = np.geomspace(min(100, num_steps), num_steps, 200).astype(int)  # the first jumps come early
 trajectory = tms.train(
     W,
     b,
@@ -122,6 +122,7 @@ trajectory = tms.train(
 steps = trajectory.steps.numpy()
 even = np.isin(steps, even_steps[1:])
 late = steps >= early_steps[0]
+drawn = np.isin(steps[late], early_steps)
 
 # %% [markdown]
 # Each checkpoint is named twice, by means that know nothing of each other: by its exact population loss (the nearest
@@ -138,7 +139,7 @@ for (c, scale), chosen in slices.items():
     names = levels[c][["k", "num_positive", "num_negative"]].to_numpy()[nearest[c, scale]]
     agree[c, scale] = (phase == names).all(-1)
 
-# %% mystnb={"figure": {"name": "fig-kgon-gallery", "caption": "**k-gons as theory gives them and as SGD finds them.** Top: columns of $W$ at seven critical points of the main model, the loss above each. Middle: the checkpoint of any SGD run, started from a 4-gon, whose population loss is nearest to that level (turned so that its first long column points right); an empty panel means that no run came within `level_tolerance` of it. Bottom: biases, theory as bars, SGD as points, sorted by the angle of the column with the shortest columns last; a dead bias may have any negative value, and bars below the frame are cut. One checkpoint each, no averaging."}, "image": {"alt": "Three rows of small panels. Arrows form squares, pentagons and a hexagon; the SGD solutions in the second row repeat the theoretical polygons of the first; bars below show the bias of each feature."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-kgon-gallery", "caption": "**k-gons as theory gives them and as SGD finds them.** Top: columns of $W$ at seven critical points of the main model, the loss above each. Middle: the checkpoint of any SGD run, started from a 4-gon, whose population loss is nearest to that level (turned and ordered as the theory); an empty panel means that no run came within `level_tolerance` of it. Bottom: biases, theory as bars (positive ones orange), SGD as points, polygon columns first, zero columns last; a dead bias may have any negative value, and what lies below the frame is cut. One checkpoint each, no averaging."}, "image": {"alt": "Three rows of small panels. Arrows form squares, pentagons and a hexagon; the SGD solutions in the second row repeat the theoretical polygons of the first; bars below show the bias of each feature."}} tags=["hide-input"]
 gallery = levels[num_features].query("k > 4 or (num_negative < 2 and num_negative * num_positive == 0)")
 gallery = gallery.iloc[-7:].reset_index(drop=True)
 main = slice(slices[num_features, bias_scales[0]].start, slices[num_features, bias_scales[-1]].stop)
@@ -146,6 +147,7 @@ main_loss = np.concatenate([losses[num_features, scale] for scale in bias_scales
 main_agree = np.concatenate([agree[num_features, scale] for scale in bias_scales], axis=1)
 
 fig, axes = plt.subplots(3, len(gallery), figsize=figures.size("double", 0.5), height_ratios=[1, 1, 0.8])
+fig.get_layout_engine().set(h_pad=0.01, hspace=0)
 records = []
 for column, level in gallery.iterrows():
     W_k, b_k = tms.kgon(level.k, num_features, level.num_positive, level.num_negative)
@@ -186,18 +188,18 @@ mosaic = [[str(c) for c in counts if c != num_features] or ["legend"], [str(num_
 fig, axes = plt.subplot_mosaic(mosaic, figsize=figures.size("double", 0.95), height_ratios=[1, 1.7])
 records = []
 for (c, scale), loss in losses.items():
-    axes[str(c)].plot(steps[late], loss[late], lw=0.6, alpha=0.6, **styles[scale])
-    wide = pd.DataFrame(loss[late], index=pd.Index(steps[late], name="step"))
+    axes[str(c)].plot(steps[late][drawn], loss[late][drawn], lw=0.6, alpha=0.6, **styles[scale])
+    wide = pd.DataFrame(loss[late][drawn], index=pd.Index(steps[late][drawn], name="step"))
     records.append(wide.melt(ignore_index=False, var_name="run", value_name="loss").reset_index().assign(c=c, scale=scale))
 for c in counts:
     ax, top = axes[str(c)], levels[c].loss.max() * 1.08
     for level in levels[c].itertuples():
-        ax.axhline(level.loss, color=figures.COLORS["grey"], lw=0.5, alpha=0.6, zorder=0)
+        ax.axhline(level.loss, color=figures.COLORS["grey"], lw=0.5, alpha=0.7, zorder=0)
         ax.text(1.01, level.loss, level.label, transform=ax.get_yaxis_transform(), va="center", fontsize=6.5)
-    ax.set(xscale="log", xlim=(steps[late][0], num_steps), ylim=(-0.005, top), title=f"c = {c}", ylabel="population loss")
+    ax.set(xscale="log", xlim=(steps[late][0], num_steps), ylim=(levels[c].loss.min() - 0.05 * top, top), title=f"c = {c}", ylabel="population loss")
 axes[str(num_features)].set_xlabel("SGD step")
 handles = [Line2D([], [], **styles[scale], label=f"initial biases N(0, {scale:g}²)") for scale in bias_scales]
-axes[str(num_features)].legend(handles=handles, loc="upper right")
+fig.legend(handles=handles, loc="outside upper center", ncols=len(handles))
 figures.save(fig, "fig-energy-levels", data=pd.concat(records))
 
 # %% [markdown]

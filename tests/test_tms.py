@@ -156,6 +156,7 @@ def test_canonical_form_keeps_the_loss(seed):
     W, b = tms.noisy_kgons(1, 6, noise=0.3, bias_scale=0.5, seed=seed, dtype=torch.float64)
     turned, bias = tms.canonical(W[0], b[0])
     assert turned[1, 0].abs() < 1e-12
+    assert turned[0, 0] > 0
     torch.testing.assert_close(tms.population_loss(turned, bias), tms.population_loss(W[0], b[0]))
 
 
@@ -200,7 +201,7 @@ def test_training_is_plain_sgd_and_padding_is_inert():
 def test_bad_arguments_are_refused():
     W, b = tms.noisy_kgons(2, 6)
     data = tms.one_hot_data(5, 6, num_sets=2)
-    with pytest.raises(ValueError, match="b of shape"):
+    with pytest.raises((ValueError, TypeError)):  # TypeError where annotations are checked, as in these tests
         tms.population_loss(W, b[:, :5])
     with pytest.raises(ValueError, match="num_positive"):
         tms.kgon(5, 6, 2)

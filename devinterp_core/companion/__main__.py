@@ -54,7 +54,7 @@ def params(notebook: str) -> None:
     path = project.find_notebook(notebook)
     found = read_parameters(read_notebook(path), path.name)
     rows = [(each.name, each.type, repr(each.default), each.help) for each in found.values()]
-    widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
+    widths = [min(24, max((len(row[column]) for row in rows), default=0)) for column in range(3)]
     for row in rows:
         click.echo("  ".join([*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[3]]))
     if not rows:

@@ -33,7 +33,12 @@ def publish() -> None:
     Raises:
         CompanionError: if the book does not build without a warning; its output is printed, and the old pages stay.
     """
-    marker = Path(target()).name
+    with project.locked(project.build_folder() / ".pages.lock", "making the pages"):
+        if not (project.root() / target()).exists():  # a build whose parent was killed may have come first
+            _publish(Path(target()).name)
+
+
+def _publish(marker: str) -> None:
     jobs = book_jobs()
     for each in jobs:
         assemble.place(each.notebook, each.folder)

@@ -57,6 +57,8 @@ def machine() -> dict[str, Any]:
         lines = [line for line in information.read_text().splitlines() if line.startswith("model name")]
         cpu = lines[0].split(":", 1)[1].strip() if lines else cpu
     found = {"cpu": cpu, "cores": os.cpu_count(), "threads": int(os.environ.get("OMP_NUM_THREADS", "1"))}
+    if node := os.environ.get("SLURMD_NODENAME"):  # which machine of a cluster
+        found["node"] = node
     if shutil.which("nvidia-smi"):
         query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
         listed = subprocess.run(query, capture_output=True, text=True, check=False)

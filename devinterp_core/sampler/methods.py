@@ -23,11 +23,11 @@ def blocks(w: Tensor, gradients: list[Tensor]) -> Iterator[tuple[slice, slice, T
     """Cut `[chain, coordinate]` into cache-sized pieces aligned with the gradient's column blocks.
 
     Yields:
-        chains, coordinates, and the gradient there (writable). Entries of `gradients` are released once used.
+        chains, coordinates, and the gradient there (writable). `gradients` is emptied on the way, its memory released.
     """
     num_chains, start = len(w), 0
-    for i in range(len(gradients)):
-        gradient, gradients[i] = gradients[i], None
+    while gradients:
+        gradient = gradients.pop(0)
         size = gradient.shape[1]
         if num_chains * size <= 2 * BLOCK:
             yield slice(None), slice(start, start + size), gradient

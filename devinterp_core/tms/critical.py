@@ -5,6 +5,7 @@ columns of which $\sigma$ have the bias $1/(2c)$ and the others any negative bia
 For $k = 4$ the biases of $\varphi$ polygon columns may be so negative that those outputs are dead as well.
 """
 
+import functools
 import math
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch import Tensor
 from devinterp_core.tms.potential import population_loss
 
 
+@functools.cache
 def kgon_length_and_bias(k: int) -> tuple[float, float]:
     r"""Length $x = \ell^*$ of the columns and bias $y = b^*$ of the regular $k$-gon, to machine precision.
 

@@ -20,7 +20,9 @@ class Phase(NamedTuple):
     num_negative: Int[Tensor, "*batch"]
 
 
-def hull_vertices(W: Float[Tensor, "*batch 2 features"], tolerance: float = 1e-9) -> Bool[Tensor, "*batch features"]:
+def hull_vertices(
+    W: Float[Tensor, "*batch hidden features"], tolerance: float = 1e-9
+) -> Bool[Tensor, "*batch features"]:
     r"""Which columns of $W$ are vertices of the convex hull of all columns.
 
     Column $i$ is a vertex if it starts an edge: there is a $j$ with every other column strictly to the left of the
@@ -54,7 +56,7 @@ def hull_vertices(W: Float[Tensor, "*batch 2 features"], tolerance: float = 1e-9
     return edge.any(-1) & first
 
 
-def classify(W: Float[Tensor, "*batch 2 features"], b: Float[Tensor, "*batch features"]) -> Phase:
+def classify(W: Float[Tensor, "*batch hidden features"], b: Float[Tensor, "*batch features"]) -> Phase:
     r"""Name the k-gon that each parameter looks like.
 
     - $k$: vertices of the convex hull of the columns;
@@ -77,23 +79,30 @@ def classify(W: Float[Tensor, "*batch 2 features"], b: Float[Tensor, "*batch fea
 def canonical(
     W: Float[Tensor, "2 features"], b: Float[Tensor, "features"], shortest: float = 0.5
 ) -> tuple[Float[Tensor, "2 features"], Float[Tensor, "features"]]:
-    r"""Turn and reorder one parameter for drawing: the first long column points right, the others follow by angle.
+    r"""Turn and reorder one parameter for drawing: long columns by angle, the first pointing right, then short ones.
+
+    The long column with the lowest bias comes last among the long ones; short columns go by falling bias.
 
     Args:
         W: weights.
         b: biases.
-        shortest: columns of at most this length are put last.
+        shortest: columns of at most this length count as short.
 
     Returns:
         A parameter with the same loss.
     """
     length, angle = W.norm(dim=0), torch.atan2(W[1], W[0])
     long = length > shortest
+    circle = 2 * math.pi
     if long.any():
-        angle = angle - angle[long][0]
-    # a small shift, so that rounding does not throw the first column to the end of the circle
-    place = (angle + 0.1) % (2 * math.pi) + 2 * math.pi * (~long)
-    order = place.argsort()
+        # Measured from just after the long column with the lowest bias, so that this column comes last.
+        lowest = torch.where(long, b, math.inf).argmin()
+        after = (angle - angle[lowest] - 1e-6) % circle
+        angle = angle - angle[torch.where(long, after, math.inf).argmin()]
+        short_place = circle + b.amax() - b
+        order = torch.where(long, after, short_place).argsort()
+    else:
+        order = b.argsort(descending=True)
     return (length * torch.stack((angle.cos(), angle.sin())))[:, order], b[order]
 
 
