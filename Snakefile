@@ -3,7 +3,8 @@
 #
 # There are no input files here: what a run depends on is hashed into the name of its target when this file is read
 # (devinterp_core/companion/key.py), so a target that exists is up to date. With an executor plugin the same rules run on
-# several machines: see the user guide.
+# several machines: see the user guide. `update` keeps Snakemake from deleting a target that appeared after this file was
+# read, made by what is left of a killed build.
 import shlex
 import sys
 from pathlib import Path
@@ -44,17 +45,17 @@ else:
 
     rule pages:
         input: ancient([job.target for job in JOBS.values()])
-        output: pages.target()
+        output: update(pages.target())
         shell: f"{COMPANION} publish"
 
 
 rule execute:
-    output: "_build/executed/{run}/run.json"
+    output: update("_build/executed/{run}/run.json")
     wildcard_constraints: run="|".join(JOBS) or "none"
     params: arguments=lambda wildcards: shlex.join(JOBS[wildcards.run].arguments(POSITIONS.get(wildcards.run, "")))
     threads: 1
     resources:
         gpu=lambda wildcards: JOBS[wildcards.run].gpu,  # one notebook at a time on a GPU
         mem_mb=4000,
-        runtime=60,  # minutes
-    shell: f"OMP_NUM_THREADS={{threads}} {COMPANION} run {{params.arguments}}"
+        runtime=60,  # minutes; more by --set-resources execute:runtime=600
+    shell: f"OMP_NUM_THREADS={{threads}} {COMPANION} run --timeout $(({{resources.runtime}} * 60)) {{params.arguments}}"

@@ -129,7 +129,7 @@ CASES = {
     "dln-97k": Case("DLN 180-180-180-180", "linear", 4, 100, 1e-5, 2.5, (180, 180, 180, 180)),
     "dln-1m": Case("DLN 580-580-580-580", "linear", 4, 30, 1e-5, 2.0, (580, 580, 580, 580)),
     "decoder": Case(
-        "Decoder, 2 layers", "language", 4, 30, 1e-6, None, batch_size=32, num_samples=512, against="devinterp-2.0.1"
+        "Decoder, 2 layers", "language", 4, 12, 1e-6, None, batch_size=32, num_samples=512, against="devinterp-2.0.1"
     ),
 }
 

@@ -2,10 +2,10 @@
 
     python benchmarks/compare.py --pairs 5 --threads 1 --output data/recorded/benchmarks.json
 
-One unit is a whole call of each library's sampler on the same weights, data, batch size, step size and number of
-chain-steps; a pair is one unit of ours and one of theirs back to back, the order alternating. The ratio of a row is the
-median over pairs of theirs over ours. Every other process of the machine meets both sides of a pair alike; CPU seconds
-are recorded beside the wall clock.
+One unit is two whole calls of a library's sampler, a short and a long one, on the same weights, data, batch size, step
+size and number of chain-steps; their difference is the time of the steps alone, and the set-up is reported beside it. A
+pair is one unit of ours and one of theirs back to back, the order alternating; the ratio of a row is the median over
+pairs of theirs over ours. CPU seconds are recorded beside the wall clock, for a machine with other work.
 """
 
 import argparse
@@ -60,9 +60,23 @@ class Worker:
         self.process.wait()
 
 
+SHORT = 3  # chain-steps of the call whose time is taken off: what is left is steps alone
+
+
 def between_chain_variance(runs: list[dict]) -> float:
     """Mean over runs of the variance over chains of the LLC of a chain."""
     return statistics.fmean(statistics.variance(run["llc_per_chain"]) for run in runs)
+
+
+def unit(worker: Worker, case_name: str, variant: str, num_steps: int, seed: int) -> dict:
+    """A short and a long call of one library, and the time of the steps between them."""
+    request = {"case": case_name, "variant": variant, "seed": seed}
+    short = worker.run(num_steps=SHORT, **request)
+    long = worker.run(num_steps=SHORT + num_steps, **request)
+    return long | {
+        "whole_seconds": long["seconds"], "short_seconds": short["seconds"],
+        "seconds": long["seconds"] - short["seconds"], "cpu_seconds": long["cpu_seconds"] - short["cpu_seconds"],
+    }  # fmt: skip
 
 
 def compare(case_name: str, case: Case, workers: dict[str, Worker], pairs: int, scale: float) -> list[dict]:
@@ -72,38 +86,52 @@ def compare(case_name: str, case: Case, workers: dict[str, Worker], pairs: int, 
     sides = [("devinterp_core", "default"), *((case.against, v) for v in VARIANTS[case.against])]
     runs = {side: [] for side in sides}
     for library, variant in sides:  # warm: imports, traces, page faults
-        workers[library].run(case=case_name, variant=variant, num_steps=3, seed=0)
+        workers[library].run(case=case_name, variant=variant, num_steps=SHORT, seed=0)
     for pair in range(pairs):
         for library, variant in sides if pair % 2 == 0 else sides[::-1]:
-            request = {"case": case_name, "variant": variant, "num_steps": num_steps, "seed": pair + 1}
-            runs[library, variant].append(workers[library].run(**request))
+            runs[library, variant].append(unit(workers[library], case_name, variant, num_steps, pair + 1))
     if len({run["fingerprint"] for side in runs.values() for run in side}) != 1:
         raise RuntimeError(f"{case_name}: the interpreters hold different weights or data")
+
+    def ratios(key: str, theirs: list[dict]) -> list[float]:
+        return [b[key] / a[key] for a, b in zip(mine, theirs, strict=True)]
+
+    def milliseconds(side: list[dict], key: str, pick) -> float:
+        return 1000 * pick(run[key] for run in side) / chain_steps
 
     rows = []
     mine = runs[sides[0]]
     for library, variant in sides[1:]:
         theirs = runs[library, variant]
-        ratios = [b["seconds"] / a["seconds"] for a, b in zip(mine, theirs, strict=True)]
-        cpu = [b["cpu_seconds"] / a["cpu_seconds"] for a, b in zip(mine, theirs, strict=True)]
-        ms = [1000 * statistics.median(r["seconds"] for r in side) / chain_steps for side in (mine, theirs)]
-        precision = [
-            1 / (between_chain_variance(side) * statistics.median(r["seconds"] for r in side) / case.num_chains)
-            for side in (mine, theirs)
-        ]
-        rows.append({
+        by_pair = ratios("seconds", theirs)
+        row = {
             "case": case_name, "label": case.label, "num_parameters": mine[0]["num_parameters"],
             "num_chains": case.num_chains, "num_steps": num_steps, "batch_size": case.batch_size,
             "library": library, "variant": variant, "floor": case.floor, "pairs": pairs,
-            "ours_ms": ms[0], "theirs_ms": ms[1], "ratio": statistics.median(ratios),
-            "ratio_lowest": min(ratios), "ratio_highest": max(ratios), "ratio_cpu": statistics.median(cpu),
-            "ratios": ratios, "ours_llc": statistics.fmean(sum((r["llc_per_chain"] for r in mine), [])),
-            "theirs_llc": statistics.fmean(sum((r["llc_per_chain"] for r in theirs), [])),
-            "ours_precision_per_second": precision[0], "theirs_precision_per_second": precision[1],
-        })  # fmt: skip
-        print(f"{case.label:28s} {library} {variant:8s} ours {ms[0]:8.3f} ms, theirs {ms[1]:8.3f} ms a chain-step: "
-              f"{rows[-1]['ratio']:6.2f}x ({min(ratios):.2f} to {max(ratios):.2f}; CPU {rows[-1]['ratio_cpu']:.2f}x)"
-              f", floor {case.floor}", flush=True)  # fmt: skip
+            "ratio": statistics.median(by_pair), "ratios": by_pair,
+            "ratio_cpu": statistics.median(ratios("cpu_seconds", theirs)),
+            "ratio_least_cpu": milliseconds(theirs, "cpu_seconds", min) / milliseconds(mine, "cpu_seconds", min),
+            "ratio_whole_call": statistics.median(ratios("whole_seconds", theirs)),
+        }  # fmt: skip
+        for name, side in (("ours", mine), ("theirs", theirs)):
+            seconds = statistics.median(run["whole_seconds"] for run in side)
+            row |= {
+                f"{name}_ms": milliseconds(side, "seconds", statistics.median),
+                f"{name}_setup_seconds": statistics.median(
+                    run["short_seconds"] - SHORT * run["seconds"] / num_steps for run in side
+                ),
+                f"{name}_llc": statistics.fmean(x for run in side for x in run["llc_per_chain"]),
+                # squared error and time both fall on the same steps: 1 / (variance of a chain's LLC x time of a chain)
+                f"{name}_precision_per_second": case.num_chains / (between_chain_variance(side) * seconds),
+            }
+        rows.append(row)
+        print(
+            f"{case.label:26s} {library} {variant:8s} {row['ours_ms']:8.3f} ms a chain-step, theirs "
+            f"{row['theirs_ms']:8.3f}: {row['ratio']:6.2f}x ({min(by_pair):.2f} to {max(by_pair):.2f}), "
+            f"CPU {row['ratio_cpu']:.2f}x, least CPU {row['ratio_least_cpu']:.2f}x, "
+            f"whole call {row['ratio_whole_call']:.2f}x; floor {case.floor}",
+            flush=True,
+        )
     return rows
 
 
@@ -143,8 +171,9 @@ def main() -> None:
     record = {
         "provenance": {
             "command": "python benchmarks/" + " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-            "commit": commit(), "device": device_name(), "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(started)),
-            "threads": arguments.threads, "libraries": about, "load_before": load,
+            "commit": commit(), "device": device_name(), "threads": arguments.threads,
+            "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(started)),
+            "libraries": about, "load_before": load,
         },
         "rows": rows,
         "limits": None if arguments.no_limits else measure_limits(arguments.threads),

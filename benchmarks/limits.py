@@ -4,7 +4,6 @@ The unavoidable work of a step is a forward and a backward pass of each chain's 
 arithmetic alone: multiply-adds of a deep linear network over the measured rate of the same matrix multiplication.
 """
 
-import dataclasses
 import statistics
 import sys
 import time
@@ -12,19 +11,20 @@ from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from cases import CASES, Case, build, loss_of
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-# Which part of a step an operation belongs to; the first match counts, the rest is "other".
+# Which part of a step an operation belongs to; what is in none of them is OTHER.
 PARTS = {
     "matrix multiplication": ("aten::mm", "aten::bmm", "aten::addmm", "aten::baddbmm"),
     "noise": ("aten::normal_",),
     "minibatch": ("aten::index_select", "aten::randint", "aten::random_", "aten::index", "aten::gather"),
-    "update of the weights": ("aten::add_", "aten::mul_", "aten::sub_", "aten::addcmul_", "aten::lerp_"),
-    "record of a draw": ("aten::linalg_vecdot", "aten::vdot", "aten::dot", "aten::linalg_vector_norm"),
+    "update of the weights": ("aten::add_", "aten::mul_", "aten::sub_", "aten::addcmul_", "aten::lerp_", "aten::lerp"),
 }
+OTHER = "the rest of the loss and its gradient, launches"
 
 
 def clock(call: Callable[[], object], repeats: int) -> list[float]:
@@ -38,28 +38,31 @@ def clock(call: Callable[[], object], repeats: int) -> list[float]:
     return seconds
 
 
-def noise_rates() -> list[dict]:
-    """Nanoseconds a normal number, float32, by generator and block size: the least of many repeats."""
-    import numpy as np
-
-    rows = []
+def noise_calls(size: int) -> dict[str, Callable[[], object]]:
+    """Ways to fill `size` float32 numbers with normals, and the parts of ways that were tried."""
     generator, stream = torch.Generator().manual_seed(0), np.random.Generator(np.random.SFC64(0))
-    for size in (180, 10_000, 1_000_000):
-        out, wide, strided = torch.empty(size), torch.empty(size, dtype=torch.float64), torch.empty(size, 2)[:, 0]
-        array, bits, half = out.numpy(), stream.bit_generator, torch.rand(size) * 0.99 + 0.005
-        calls = {
-            "PyTorch normal_, float32, contiguous": lambda: out.normal_(0.0, 0.01, generator=generator),
-            "PyTorch normal_, strided": lambda: strided.normal_(0.0, 0.01, generator=generator),
-            "PyTorch normal_, float64": lambda: wide.normal_(0.0, 0.01, generator=generator),
-            "PyTorch uniform_ (the Mersenne Twister alone)": lambda: out.uniform_(generator=generator),
-            "NumPy ziggurat, SFC64": lambda: stream.standard_normal(out=array, dtype=np.float32),
-            "NumPy SFC64, 32 raw bits": lambda: bits.random_raw(size // 2),
-            "PyTorch erfinv, inverse distribution without its uniforms": lambda: torch.erfinv(half, out=out),
-        }
-        for name, call in calls.items():
-            repeats = max(5, min(200, 2_000_000 // size))
-            rows.append({"generator": name, "size": size, "ns": min(clock(call, repeats)) / size * 1e9})
-    return rows
+    out, wide, strided = torch.empty(size), torch.empty(size, dtype=torch.float64), torch.empty(size, 2)[:, 0]
+    array, uniform = out.numpy(), torch.rand(size) * 0.99 + 0.005
+    return {
+        "PyTorch normal_, float32, contiguous": lambda: out.normal_(0.0, 0.01, generator=generator),
+        "PyTorch normal_, strided": lambda: strided.normal_(0.0, 0.01, generator=generator),
+        "PyTorch normal_, float64": lambda: wide.normal_(0.0, 0.01, generator=generator),
+        "PyTorch uniform_ (the Mersenne Twister alone)": lambda: out.uniform_(generator=generator),
+        "NumPy ziggurat, SFC64": lambda: stream.standard_normal(out=array, dtype=np.float32),
+        "NumPy SFC64, 32 raw bits": lambda: stream.bit_generator.random_raw(size // 2),
+        "PyTorch log (a Box-Muller pair needs one)": lambda: torch.log(uniform, out=out),
+        "PyTorch sin (a Box-Muller pair needs two)": lambda: torch.sin(uniform, out=out),
+        "PyTorch erfinv (without its uniforms)": lambda: torch.erfinv(uniform, out=out),
+    }
+
+
+def noise_rates() -> list[dict]:
+    """Nanoseconds a number by generator and block size: the least of many repeats."""
+    return [
+        {"generator": name, "size": size, "ns": min(clock(call, max(5, min(200, 2_000_000 // size)))) / size * 1e9}
+        for size in (180, 10_000, 1_000_000)
+        for name, call in noise_calls(size).items()
+    ]
 
 
 def bare_pass(case: Case) -> Callable[[], None]:
@@ -106,12 +109,10 @@ def step_against_bare(name: str, repeats: int, num_steps: int) -> dict:
         step_seconds = (time.perf_counter() - middle - (middle - start)) / num_steps
         pairs.append((bare_seconds, step_seconds))
     ratios = [step / bare for bare, step in pairs]
-    return {
-        "case": name, "label": case.label, "num_chains": case.num_chains, "batch_size": case.batch_size,
-        "bare_ms": 1000 * statistics.median(b for b, _ in pairs), "step_ms": 1000 * statistics.median(s for _, s in pairs),
-        "bare_ms_least": 1000 * min(b for b, _ in pairs), "step_ms_least": 1000 * min(s for _, s in pairs),
-        "ratio": statistics.median(ratios), "ratio_lowest": min(ratios), "ratio_highest": max(ratios), "pairs": repeats,
-    }  # fmt: skip
+    summary = {"case": name, "label": case.label, "num_chains": case.num_chains, "batch_size": case.batch_size}
+    for part, values in (("bare", [b for b, _ in pairs]), ("step", [s for _, s in pairs])):
+        summary |= {f"{part}_ms": 1000 * statistics.median(values), f"{part}_ms_least": 1000 * min(values)}
+    return summary | {"ratio": statistics.median(ratios), "ratios": ratios, "pairs": repeats}
 
 
 def matrix_rate(case: Case) -> dict:
@@ -129,23 +130,26 @@ def matrix_rate(case: Case) -> dict:
     }  # fmt: skip
 
 
-def profile(name: str, num_steps: int) -> dict:
-    """Share of a step's time by part, and its five costliest operations."""
-    case = dataclasses.replace(CASES[name], num_samples=max(1024, CASES[name].batch_size))
-    steps = sampler_steps(case)
-    steps(num_steps)
+def _operation_times(steps: Callable[[int], None], num_steps: int) -> dict[str, float]:
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
         steps(num_steps)
-    operations = {e.key: e.self_cpu_time_total for e in profiler.key_averages() if e.self_cpu_time_total > 0}
+    return {event.key: event.self_cpu_time_total for event in profiler.key_averages()}
+
+
+def profile(name: str, num_steps: int) -> dict:
+    """Share of a step's time by part, and its costliest operations; the set-up is subtracted."""
+    steps = sampler_steps(CASES[name])
+    steps(2)
+    setup, whole = _operation_times(steps, 2), _operation_times(steps, 2 + num_steps)
+    operations = {key: max(0.0, time - setup.get(key, 0.0)) for key, time in whole.items()}
     total = sum(operations.values())
     shares = defaultdict(float)
     for operation, microseconds in operations.items():
-        part = next((p for p, names in PARTS.items() if operation in names), "everything else")
+        part = next((p for p, names in PARTS.items() if operation in names), OTHER)
         shares[part] += microseconds / total
     costliest = sorted(operations.items(), key=lambda item: -item[1])[:6]
     return {
-        "case": name, "label": CASES[name].label,
-        "shares": {p: shares[p] for p in (*PARTS, "everything else")},
+        "case": name, "label": CASES[name].label, "shares": {p: shares[p] for p in (*PARTS, OTHER)},
         "costliest": [{"operation": o, "share": us / total} for o, us in costliest],
     }  # fmt: skip
 
@@ -157,7 +161,7 @@ def measure_limits(threads: int) -> dict:
         "noise": noise_rates(),
         "matrix": matrix_rate(CASES["dln-1m"]),
         "step": [step_against_bare("dln-1m", 7, 8), step_against_bare("dln-97k", 5, 40)],
-        "profile": [profile("tms", 200), profile("dln-900", 200), profile("dln-97k", 30), profile("dln-1m", 8)],
+        "profile": [profile("tms", 300), profile("dln-900", 300), profile("dln-97k", 40), profile("dln-1m", 10)],
     }
 
 

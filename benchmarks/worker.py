@@ -3,8 +3,8 @@
     python benchmarks/worker.py LIBRARY --threads 1
 
 One request a line on stdin, `{"case": ..., "variant": ..., "num_steps": ..., "seed": ...}`; one answer a line on
-stdout: seconds of the whole call (wall clock and CPU), the LLC of each chain, fingerprint of weights and data. `compare` alternates between
-the workers so that both libraries meet the same moments of a machine.
+stdout: seconds of the whole call (wall clock and CPU), the LLC of each chain, a fingerprint of weights and data.
+`compare` alternates between the workers so that both libraries meet the same moments of a machine.
 """
 
 import argparse

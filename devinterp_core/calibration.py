@@ -19,8 +19,8 @@ class Calibration:
 
     Attributes:
         step_size: proposed $\epsilon$ = `fraction` / `largest_curvature`.
-        largest_curvature: of $U = n\beta L_n + \tfrac{\gamma}{2}\lVert w - w^*\rVert^2$, the largest met at $w^*$ and at
-            the ends of short chains, in inverse squared parameter units. SGLD is unstable from 4 over this.
+        largest_curvature: of $U = n\beta L_n + \tfrac{\gamma}{2}\lVert w - w^*\rVert^2$, the largest met at $w^*$ and
+            at the ends of short chains, in inverse squared parameter units. SGLD is unstable from 4 over this.
         variance_factor: $1 / (1 - \epsilon h / 4)$ of SGLD in the stiffest direction; 1 in the flat ones.
         acceptance: of MALA with this $\epsilon$, mean over chains; near 1 means that discretisation hardly matters.
     """

@@ -30,7 +30,7 @@ REFERENCE = re.compile(
 )
 LEVEL = re.compile(r"\b(?:50|68|80|90|95|99)\s*%[- ](?:[a-z]+ )?(?:interval|limit|band|level)", re.IGNORECASE)
 YEAR = re.compile(r"(?<![\d.])(?:19|20)\d\d[a-z]?(?![\d.]*\d)(?!\s*%)")
-SUSPECT = re.compile(r"±|\d*\.\d+|\d+(?:\.\d+)?[eE][-+]?\d+|\d+\s*%|\d+\s?(?:x\b|×)|\d[\d,]{2,}")
+SUSPECT = re.compile(r"±|\d*\.\d+|\d+(?:\.\d+)?[eE][-+]?\d+|\d+\s*%|\d+\s?(?:x\b|×)|\d{3,}|\d{1,3}(?:,\d{3})+")
 MATH_SUSPECT = re.compile(r"\\pm\s*\d|\d+\.\d{2,}|(?<![\w^{.])\d{3,}(?![\w}])|\d\s*\\?%")
 FREE_COLUMN = re.compile(r"\s*(paper|published|closed form)", re.I)
 

@@ -105,7 +105,7 @@ def visit(browser, site, name):
                     i => ({src: i.currentSrc || i.src, alt: i.alt, width: i.naturalWidth})),
                 links: [...document.querySelectorAll('a[href]')].map(a => a.href),
                 ids: [...document.querySelectorAll('[id], a[name]')].flatMap(e => [e.id, e.name].filter(Boolean)),
-                headings: document.querySelectorAll('main h1, article h1').length,
+                headings: document.querySelectorAll('article.bd-article h1').length,
                 mathErrors: document.querySelectorAll('mjx-merror, [data-mjx-error]').length,
                 rawMath: [...document.querySelectorAll('.math')].filter(
                     e => !e.querySelector('mjx-container') && !e.closest('pre')).length,

@@ -163,3 +163,11 @@ def test_a_grid_that_does_not_fit_is_refused_at_once(tree, text, problem):
     assert status == 1
     assert problem in output
     assert executions(tree) == []
+
+
+def test_a_notebook_that_cannot_be_read_stops_the_build_before_anything_starts(tree):
+    edit(tree / "notebooks" / "02_second.py", "seed: int = 0", "seed = 0")
+    status, output = companion(tree, "book")
+    assert status == 1
+    assert "02_second.py: a parameter is written `name: type = default  # help`, not `seed = 0" in output
+    assert executions(tree) == []

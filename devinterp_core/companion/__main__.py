@@ -67,7 +67,7 @@ def params(notebook: str) -> None:
 @click.option("-f", "files", multiple=True, type=PATH, metavar="PRESET", help="Override parameters from a YAML file.")
 @click.option("--output", type=PATH, help="Copy the executed notebook (a name in .ipynb) or the whole run (a folder).")
 @click.option("--force", is_flag=True, help="Execute even if this very run has been made before.")
-@click.option("--timeout", type=float, help="Seconds that the whole notebook may take (default: one hour).")
+@click.option("--timeout", type=float, help="Seconds that the whole notebook may take (default: one day).")
 @click.option("--position", default="", hidden=True)
 @click.option("--key", "expected", default="", hidden=True)
 def run(notebook, pairs, files, output, force, timeout, position, expected) -> None:
@@ -90,7 +90,8 @@ def run(notebook, pairs, files, output, force, timeout, position, expected) -> N
     )
     if output:
         runs.deliver(folder, output)
-    click.echo(output or folder)
+    if not expected:  # the build has its own progress lines
+        click.echo(output or folder)
 
 
 @main.command(context_settings=PASS_ON)

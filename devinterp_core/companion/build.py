@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from devinterp_core.companion import project
+from devinterp_core.companion import jobs, project
 
 
 def snakemake(target: str, options: Sequence[str], *, sweep: Path | None = None) -> int:
@@ -20,7 +20,9 @@ def snakemake(target: str, options: Sequence[str], *, sweep: Path | None = None)
     given = {option.split("=")[0] for option in options}
     loud = given & {"--quiet", "-q", "--verbose", "--dry-run", "-n"}
     cores = [] if given & {"--cores", "-c", "--jobs", "-j"} else ["--cores", str(len(os.sched_getaffinity(0)))]
+    quiet = ["rules", "host", "progress", "reason"]
     if "--executor" in given or "-e" in given:
+        quiet = ["rules", "host"]  # a notebook talks to a file on another machine: say more here
         cores = [] if given & {"--jobs", "-j"} else ["--jobs", "20"]
     command = [
         *(sys.executable, "-m", "snakemake", target),
@@ -29,7 +31,7 @@ def snakemake(target: str, options: Sequence[str], *, sweep: Path | None = None)
         *("--nolock", "--ignore-incomplete", "--rerun-triggers", "mtime", "--keep-going"),
         *("--scheduler", "greedy", "--latency-wait", "20", *cores),
         *([] if "--resources" in given else ["--resources", "gpu=1"]),
-        *([] if loud else ["--quiet", "all"]),
+        *([] if loud else ["--quiet", *quiet]),
         *options,
         *(["--config", f"sweep={sweep}"] if sweep else []),
     ]
@@ -42,6 +44,7 @@ def book(options: Sequence[str]) -> None:
     Raises:
         CompanionError: if a notebook or the book failed; the reason has been printed.
     """
+    jobs.book_jobs()  # a notebook that cannot be read is refused before anything is started
     with project.locked(project.build_folder() / ".lock", "building this book"):
         if snakemake("book", options) != 0:
             raise project.CompanionError("the book was not built: the reason stands above")

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 
 import matplotlib
+import numpy as np
 import pandas as pd
 from cycler import cycler
 from matplotlib import pyplot
@@ -72,8 +73,9 @@ _METADATA = {"svg": {"Date": None}, "pdf": {"CreationDate": None, "ModDate": Non
 
 
 def use_style() -> None:
-    """Set the look of every figure that follows; inside Jupyter, show figures as SVG."""
+    """Set the look of every figure that follows; inside Jupyter, show figures as SVG and numbers as numbers."""
     matplotlib.rcParams.update(STYLE)
+    np.set_printoptions(legacy="1.25")  # `0.5`, not `np.float64(0.5)`, which the book could not format when glued
     try:
         from IPython import get_ipython
         from matplotlib_inline.backend_inline import set_matplotlib_formats

@@ -20,7 +20,7 @@ from devinterp_core.companion import assemble, kernel, key, project, provenance
 from devinterp_core.companion.output import write_atomically
 from devinterp_core.companion.parameters import check_overrides, read_notebook, read_parameters
 
-TIMEOUT = 3600.0  # seconds for a whole notebook; the budget at the defaults is a twelfth of it
+TIMEOUT = 86400.0  # seconds for a whole notebook; the Snakefile gives it an hour
 START_TIMEOUT = 120  # seconds for a kernel to come up on a busy machine
 
 

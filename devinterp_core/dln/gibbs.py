@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from devinterp_core.dln.network import INPUT_VARIANCE, DeepLinearNetwork
 
-Layer = Float[Tensor, "chain above below"]
+Layer = Float[Tensor, "chain _ _"]  # one layer of every chain, rows above
 
 
 def gibbs_sample(
@@ -135,8 +135,8 @@ def _draw_layer(
 
 def _observables(
     layers: Sequence[Layer],
-    centre: Sequence[Float[Tensor, "above below"]],
-    truth: Float[Tensor, "outputs inputs"],
+    centre: Sequence[Float[Tensor, "_ _"]],
+    truth: Float[Tensor, "_ _"],
     coupling: float,
     localization: float,
 ) -> dict[str, Float[Tensor, " chain"]]:

@@ -15,6 +15,8 @@ from .target import Target
 
 # Samples of observed data evaluated at once, over all chains of a group.
 OBSERVE_CHUNK = 65_536
+# Steps from which tracing the gradient (a few tenths of a second) pays.
+TRACE_FROM = 500
 # Records between two looks whether any chain is still finite.
 DIVERGENCE_CHECK = 32
 
@@ -31,7 +33,7 @@ class ChainGroup:
         self.target, self.settings, self.observed, self.full_batch = target, settings, observed, full_batch
         torch.manual_seed(settings["seed"] * 1_000_003 + index)
         self.noise = NormalSource(settings["seed"] * 1_000_003 + index, target.centre.device)
-        self.evaluator = Evaluator(target)
+        self.evaluator = Evaluator(target, trace=num_steps(settings) >= TRACE_FROM)
         self.w = target.centre.repeat(num_chains, 1)
         self.method: Method = METHODS[settings["method"]](
             target, self.w, self.noise, settings["step_size"], settings["num_burnin"]

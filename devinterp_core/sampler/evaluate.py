@@ -30,10 +30,11 @@ class Evaluator:
 
     Args:
         target: the posterior.
+        trace: whether gradients will be evaluated often enough (hundreds of times) to repay tracing them.
     """
 
-    def __init__(self, target: Target):
-        self.target = target
+    def __init__(self, target: Target, trace: bool = True):
+        self.target, self.trace = target, trace
         sizes = [s.numel() for s in target.shapes]
         self.segments = [(sum(sizes[:i]), sum(sizes[: i + 1])) for i in range(len(sizes))]
         # Buffers are copied: a train-mode batch-norm may write its running statistics, never the caller's.
@@ -93,10 +94,10 @@ class Evaluator:
     def _call(self, kind: str, function: Callable, w: Tensor, batch: tuple[Tensor, ...], shared: bool):
         key = (kind, shared, w.shape, *(t.shape for t in batch))
         if key not in self._compiled:
-            self._compiled[key] = self._compile(function, w, batch, shared)
+            self._compiled[key] = self._compile(kind, function, w, batch, shared)
         return self._compiled[key](w, *batch)
 
-    def _compile(self, function: Callable, w: Tensor, batch: tuple[Tensor, ...], shared: bool) -> Callable:
+    def _compile(self, kind: str, function: Callable, w: Tensor, batch: tuple[Tensor, ...], shared: bool) -> Callable:
         def plain(w: Tensor, *batch: Tensor):
             return function(w, batch, shared)
 
@@ -107,7 +108,8 @@ class Evaluator:
                 raise
             self._vectorises = False  # data-dependent control flow: chain by chain
             plain(w, *batch)
-        if w.numel() > TRACE_LIMIT or not self._vectorises:
+        traceable = kind == "gradient" and self.trace and self._vectorises and w.numel() <= TRACE_LIMIT
+        if not traceable:
             return plain
         return _traced(plain, w, batch, 0 if shared else 1) or plain
 

@@ -9,7 +9,7 @@ Reference: Chen, Lau, Mendel, Wei & Murfet (2023), arXiv:2310.06301; Elhage et a
 """
 
 from devinterp_core.tms.critical import critical_levels, kgon, kgon_length_and_bias, level_label
-from devinterp_core.tms.phases import Phase, canonical, classify, hull_vertices, nearest_level
+from devinterp_core.tms.phases import Phase, canonical, classify, find_rests, hull_vertices, nearest_level
 from devinterp_core.tms.potential import ToyModel, one_hot_data, population_loss, population_objective, sample_loss
 from devinterp_core.tms.training import Trajectory, loss_gradient, noisy_kgons, pad_features, train
 
@@ -20,6 +20,7 @@ __all__ = [
     "canonical",
     "classify",
     "critical_levels",
+    "find_rests",
     "hull_vertices",
     "kgon",
     "kgon_length_and_bias",

@@ -34,7 +34,8 @@ class EmpiricalLoss:
             raise ValueError("data must have samples, each with at most one non-zero entry, finite and not negative")
         self.num_samples, features = data.shape
         # A sample belongs to its one feature (an all-zero one to the first); elsewhere it is sorted last and counts 0.
-        present = (data != 0) | ((data == 0).all(1, keepdim=True) & (torch.arange(features) == 0))
+        first = torch.arange(features, device=data.device) == 0
+        present = (data != 0) | ((data == 0).all(1, keepdim=True) & first)
         most = int(present.sum(0).max())
         sizes = torch.where(present, data.double(), torch.inf).sort(0).values[:most].T.contiguous()
         counted = sizes.isfinite().double()

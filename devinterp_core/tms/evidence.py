@@ -11,6 +11,7 @@ differs from phase to phase by several nats, as much as the others, so `laplace_
 """
 
 import math
+from functools import lru_cache
 
 import torch
 from jaxtyping import Float
@@ -29,6 +30,7 @@ def _hessian(W: Float[Tensor, "hidden features"], b: Float[Tensor, "features"]) 
     return torch.autograd.functional.hessian(loss, torch.cat((W.flatten(), b)))
 
 
+@lru_cache
 def critical_learning_coefficient(k: int, num_features: int, num_positive: int = 0) -> float:
     r"""$\lambda$ of a minimally singular k-gon: half the rank of the Hessian of $L$ there, eigenvalues above $10^{-8}$.
 
@@ -62,7 +64,7 @@ def leading_free_energy(k: int, num_features: int, n: float, num_positive: int =
     return n * population_loss(W, b).item() + coefficient * math.log(n) + penalty
 
 
-def laplace_log_evidence(k: int, num_features: int, n: float, *, num_draws: int = 50_000, seed: int = 0) -> float:
+def laplace_log_evidence(k: int, num_features: int, n: float, *, num_draws: int = 100_000, seed: int = 0) -> float:
     r"""$\log \int e^{-nL}\varphi$ over all copies of a k-gon with any number of positive biases, to relative $O(1/n)$.
 
     The $c!/((c-k)!\,k)$ copies are circles of length $2\pi\lVert W^* \rVert$ (rotations of the plane). Across a circle,
@@ -98,12 +100,16 @@ def laplace_log_evidence(k: int, num_features: int, n: float, *, num_draws: int 
     base = population_loss(*kgon(k, num_features)).item()
     polygon = math.log(copies * 2 * math.pi * W.norm().item()) - math.log(2 * math.pi) / 2
     polygon += (shift.sum() - precision.log().sum() - w.square().sum()).item() / 2
-    others = 0.0
-    if num_features > k:
-        generator = torch.Generator().manual_seed(seed)
-        outside = torch.randn(num_draws, 3, num_features - k, generator=generator, dtype=W.dtype)
-        all_W = torch.cat((W.expand(num_draws, -1, -1), outside[:, :2]), 2)
-        all_b = torch.cat((b.expand(num_draws, -1), outside[:, 2]), 1)
-        excess = population_loss(all_W, all_b) - base
-        others = torch.logsumexp(-n * excess, 0).item() - math.log(num_draws)
-    return -n * base + polygon + others
+    excess = _excess(k, num_features, num_draws, seed) if num_features > k else torch.zeros(1)
+    return -n * base + polygon + torch.logsumexp(-n * excess, 0).item() - math.log(len(excess))
+
+
+@lru_cache
+def _excess(k: int, num_features: int, num_draws: int, seed: int) -> Float[Tensor, "draws"]:
+    """How much the columns outside the polygon, drawn from the prior, raise the loss above the critical level."""
+    W, b = kgon(k, k)
+    generator = torch.Generator().manual_seed(seed)
+    outside = torch.randn(num_draws, 3, num_features - k, generator=generator, dtype=W.dtype)
+    all_W = torch.cat((W.expand(num_draws, -1, -1), outside[:, :2]), 2)
+    all_b = torch.cat((b.expand(num_draws, -1), outside[:, 2]), 1)
+    return population_loss(all_W, all_b) - population_loss(*kgon(k, num_features))

@@ -3,7 +3,8 @@
 # example through it, shows on which node each run was made and the table that was collected, and stops it again.
 #
 # Debian, as root: bash tests/cluster/slurm_proof.sh [GRID.yaml]     (installs slurm-wlm and munge if they are missing)
-# Everything but those two packages is in a temporary folder, which stands for the file system that the nodes share.
+# Everything but those two packages, and a link in /etc/slurm, is in a temporary folder, which stands for the file system
+# that the nodes share.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 repository=$PWD
@@ -16,13 +17,16 @@ if ! command -v slurmctld >/dev/null || ! command -v munged >/dev/null; then
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends slurm-wlm munge >/dev/null
 fi
 
+installed=/etc/slurm/slurm.conf # where jobs look for it: Snakemake does not pass $SLURM_CONF on
+[ ! -e $installed ] || { echo "$installed exists: this machine has a cluster, the proof would disturb it." >&2; exit 1; }
+
 shared=$(mktemp -d)
 started_munge=""
 stop() {
     for pid in "$shared"/cluster/*.pid ${started_munge:+/run/munge/munged.pid}; do
         [ -e "$pid" ] && kill "$(cat "$pid")" 2>/dev/null || true
     done
-    rm -rf "$shared"
+    rm -rf "$shared" $installed
 }
 trap stop EXIT
 
@@ -57,7 +61,7 @@ NodeName=n1 NodeHostname=$host NodeAddr=127.0.0.1 Port=17001 CPUs=1 RealMemory=4
 NodeName=n2 NodeHostname=$host NodeAddr=127.0.0.1 Port=17002 CPUs=1 RealMemory=4000
 PartitionName=main Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP
 CONF
-export SLURM_CONF=$cluster/slurm.conf
+ln -s "$cluster/slurm.conf" $installed
 if [ ! -S /run/munge/munge.socket.2 ]; then
     install -d -o munge -g munge /run/munge
     su -s /bin/sh munge -c /usr/sbin/munged
@@ -78,11 +82,14 @@ echo "== the sweep: $grid"
 cat "$grid"
 cd "$shared/project"
 export COMPANION_ROOT=$shared/project
-# no accounting database here: ask squeue, not sacct, and give no account
+# no accounting database here: ask squeue, not sacct
 sweep=("$python" -m devinterp_core.companion sweep "$grid" --executor slurm --jobs 2
-    --default-resources slurm_partition=main --slurm-no-account --slurm-status-command squeue
+    --default-resources slurm_partition=main --slurm-status-command squeue
     --slurm-init-seconds-before-status-checks 5)
-"${sweep[@]}"
+if ! "${sweep[@]}"; then
+    tail -n 40 .snakemake/slurm_logs/*/*/*.log "$cluster"/*.log >&2
+    exit 1
+fi
 
 echo "== the jobs, as Slurm saw them"
 squeue --states=all --format="%.8i %.10T %.5N %.20S %.10M"

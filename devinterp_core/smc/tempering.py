@@ -24,31 +24,13 @@ from functools import partial
 
 import torch
 import xarray as xr
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
-from tqdm.auto import tqdm
+from tqdm import tqdm
+
+from devinterp_core.smc.weights import effective_sample_size, largest_step, systematic_resample
 
 LogDensity = Callable[[Tensor], Tensor]  # (particle, coordinate) -> (particle,), differentiable
-
-
-def effective_sample_size(log_weights: Float[Tensor, " particle"]) -> float:
-    r"""Number of equally weighted particles that the weights are worth, $(\sum_i W_i)^2 / \sum_i W_i^2$."""
-    return math.exp(2 * torch.logsumexp(log_weights, 0).item() - torch.logsumexp(2 * log_weights, 0).item())
-
-
-def systematic_resample(
-    weights: Float[Tensor, " particle"], generator: torch.Generator
-) -> Int[Tensor, " particle"]:
-    r"""Indices of $N$ survivors: particle $i$ is taken $\lfloor N W_i \rfloor$ or $\lceil N W_i \rceil$ times.
-
-    One uniform $u$ sets all the points $(u + i)/N$ at which the cumulative weights are read, so the number of copies
-    has mean $N W_i$ and less variance than independent draws.
-    """
-    count = len(weights)
-    cumulative = torch.cumsum(weights.double() / weights.double().sum(), 0)
-    offset = torch.rand((), generator=generator, device=weights.device, dtype=torch.float64)
-    points = (torch.arange(count, device=weights.device) + offset) / count
-    return torch.searchsorted(cumulative, points).clamp(max=count - 1)
 
 
 def temper(
@@ -113,7 +95,7 @@ def temper(
         if len(stages) == max_stages:
             raise RuntimeError(f"temperature {temperature:.4g} of {targets[-1]:.4g} after {max_stages} stages: raise "
                                "max_stages, lower conditional_ess, or use more particles")
-        step = _step(log_weights, likelihood, targets[len(records)] - temperature, conditional_ess * count)
+        step = largest_step(log_weights, likelihood, targets[len(records)] - temperature, conditional_ess * count)
         reached = temperature + step >= targets[len(records)] * (1 - 1e-12)
         temperature = targets[len(records)] if reached else temperature + step
         log_weights = log_weights + step * likelihood
@@ -164,50 +146,6 @@ def temper(
     )
 
 
-def assimilate(
-    log_prior: LogDensity,
-    log_likelihoods: Sequence[LogDensity],
-    initial_particles: Float[Tensor, "particle coordinate"],
-    *,
-    generator: torch.Generator,
-    **settings: float,
-) -> xr.Dataset:
-    r"""Posterior after each block of a growing data set: each is tempered in from the posterior before it.
-
-    Args:
-        log_prior: as in `temper`.
-        log_likelihoods: one for each block of data, independent given the particle.
-        initial_particles: independent draws from the prior.
-        generator: source of all randomness.
-        settings: further arguments of `temper`, the same for every block.
-
-    Returns:
-        `particles`, `weight` and `log_evidence` (of all data so far) as in `temper`, with the dimension `block`.
-
-    Raises:
-        ValueError: if there is no block, or as `temper`.
-
-    Reference: Chopin (2002), *A sequential particle filter method for static models*.
-    """
-    if not log_likelihoods:
-        raise ValueError("log_likelihoods is empty: give one log-likelihood for each block of data")
-    density, w, posteriors = log_prior, initial_particles, []
-    for block in log_likelihoods:
-        draws = temper(density, block, w, generator=generator, **settings).isel(temperature=0, drop=True)
-        draws = draws[["particles", "weight", "log_evidence"]]
-        if posteriors:
-            draws["log_evidence"] = draws.log_evidence + posteriors[-1].log_evidence
-        posteriors.append(draws)
-        survivors = systematic_resample(torch.as_tensor(draws.weight.values, device=w.device), generator)
-        w = torch.as_tensor(draws.particles.values, device=w.device)[survivors]
-        density = partial(_sum, density, block)
-    return xr.concat(posteriors, "block").assign_coords(block=range(len(posteriors)))
-
-
-def _sum(first: LogDensity, second: LogDensity, w: Tensor) -> Tensor:
-    return first(w) + second(w)
-
-
 def _check(particles, generator, temperatures, conditional_ess, resample_below, num_leapfrog, max_moves, max_stages):
     if particles.shape[0] < 2 or particles.shape[1] < 1:
         raise ValueError(f"need at least 2 particles and 1 coordinate, got shape {tuple(particles.shape)}")
@@ -237,24 +175,6 @@ def _densities(log_prior: LogDensity, log_likelihood: LogDensity, w: Tensor, tem
             raise ValueError(f"{name} has no gradient in the particles: write it in torch operations, without no_grad")
     (gradient,) = torch.autograd.grad((prior + temperature * likelihood).sum(), w)
     return prior.detach(), likelihood.detach(), gradient
-
-
-def _step(log_weights: Tensor, likelihood: Tensor, longest: float, wanted: float) -> float:
-    """The largest step in temperature, at most `longest`, that keeps the conditional effective sample size."""
-
-    def conditional(step: float) -> float:
-        first = torch.logsumexp(log_weights + step * likelihood, 0)
-        return len(likelihood) * math.exp((2 * first - torch.logsumexp(log_weights + 2 * step * likelihood, 0)).item())
-
-    low, high = 0.0, longest
-    if conditional(high) >= wanted:
-        return high
-    for _ in range(100):  # bisection: the conditional effective sample size falls from N as the step grows
-        middle = (low + high) / 2
-        low, high = (middle, high) if conditional(middle) >= wanted else (low, middle)
-        if low > 0 and high - low < 1e-3 * low:
-            break
-    return low if low > 0 else high
 
 
 def _covariance_factor(w: Tensor, weights: Tensor) -> Tensor:

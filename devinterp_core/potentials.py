@@ -1,0 +1,141 @@
+r"""Small singular models with known learning coefficients: polynomial regression and quadratic potentials.
+
+$y = p(w)\,x + \varepsilon$ with $x \sim N(0, 1)$, $\varepsilon \sim N(0, \sigma^2)$ and truth $p = 0$ has
+$K(w) = p(w)^2 / (2 \sigma^2)$, so a polynomial $p$ gives any singularity one likes.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+Polynomial = Callable[[Tensor], Tensor]
+
+
+def monomial(powers: Sequence[int]) -> Polynomial:
+    r"""$p(w) = \prod_j w_j^{k_j}$ as a function of `w[..., j]`.
+
+    Raises:
+        ValueError: if a power is negative or all are zero.
+    """
+    if min(powers) < 0 or max(powers) == 0:
+        raise ValueError(f"powers must be non-negative and not all zero, got {list(powers)}")
+    return lambda w: math.prod(w[..., j] ** k for j, k in enumerate(powers) if k)
+
+
+def two_component(w: Tensor) -> Tensor:
+    r"""$p(w) = (w_1 - 1)(w_1^2 + w_2^2)^2$: $\lambda = 1/4$ at the origin, $1/2$ on the line $w_1 = 1$.
+
+    Reference: Lau et al. (2023), the potential of the figure on ordering singular points.
+    """
+    return (w[..., 0] - 1) * (w[..., 0] ** 2 + w[..., 1] ** 2) ** 2
+
+
+def monomial_learning_coefficient(powers: Sequence[int]) -> tuple[Fraction, int]:
+    r"""$\lambda = \min_j 1 / (2 k_j)$ over $k_j > 0$ at the origin, and how many $j$ attain it (the multiplicity).
+
+    Reference: Watanabe (2009), normal crossings with a prior that is positive at the origin.
+    """
+    monomial(powers)
+    smallest = min(Fraction(1, 2 * k) for k in powers if k)
+    return smallest, sum(1 for k in powers if k and Fraction(1, 2 * k) == smallest)
+
+
+class PolynomialRegression(nn.Module):
+    r"""$x \mapsto p(w)\,x$.
+
+    Args:
+        polynomial: $p$.
+        start: $w^*$, one number a coordinate.
+    """
+
+    def __init__(self, polynomial: Polynomial, start: Sequence[float]):
+        super().__init__()
+        self.polynomial = polynomial
+        self.w = nn.Parameter(torch.tensor(start, dtype=torch.float64))
+
+    def forward(self, x: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:
+        return self.polynomial(self.w) * x
+
+
+def gaussian_loss(noise: float) -> Callable[[nn.Module, tuple[Tensor, Tensor]], Tensor]:
+    r"""Per-sample negative log-likelihood $(y - f(x))^2 / (2 \sigma^2)$, without its constant.
+
+    Raises:
+        ValueError: if `noise`, $\sigma$, is not positive.
+    """
+    if not noise > 0:
+        raise ValueError(f"the noise's standard deviation must be positive, got {noise}")
+
+    def loss(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+        x, y = batch
+        return (y - model(x)) ** 2 / (2 * noise**2)
+
+    return loss
+
+
+def polynomial_data(num_samples: int, noise: float, seed: int) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+    r"""$x \sim N(0, 1)$ and $y = \varepsilon \sim N(0, \sigma^2)$: samples of the truth $p(w^*) = 0$."""
+    generator = torch.Generator().manual_seed(seed)
+    x, y = torch.randn(2, num_samples, dtype=torch.float64, generator=generator)
+    return x, noise * y
+
+
+def exact_tempered_mean(
+    polynomial: Polynomial,
+    n_beta: float,
+    *,
+    noise: float = 1.0,
+    localization: float = 1.0,
+    centre: tuple[float, float] = (0.0, 0.0),
+    num_points: int = 600,
+) -> float:
+    r"""$n\beta\, \mathbb{E}[K(w)]$ under the localised tempered posterior of the population loss, by quadrature.
+
+    $K = p(w)^2 / (2\sigma^2)$ in two dimensions. Each half axis from the centre is integrated in the logarithm of the
+    distance, from $10^{-9}$ to 9 standard deviations of the localiser, which resolves singularities of any order
+    at the centre's axes.
+
+    Returns:
+        What an exact sampler's LLC estimate would average to at this temperature, population loss.
+
+    Raises:
+        ValueError: if n_beta or localization is not positive.
+    """
+    if not (n_beta > 0 and localization > 0):
+        raise ValueError(f"n_beta and localization must be positive, got {n_beta} and {localization}")
+    top = 9 / math.sqrt(localization)
+    t = torch.linspace(math.log(1e-9), math.log(top), num_points, dtype=torch.float64)
+    distance = t.exp()  # dw = e^t dt; the weights of the trapezoid rule are equal but for the negligible ends
+    log_mass, mean = torch.tensor(-torch.inf, dtype=torch.float64), torch.tensor(0.0, dtype=torch.float64)
+    for sign_1, sign_2 in ((-1, -1), (-1, 1), (1, -1), (1, 1)):
+        w1, w2 = centre[0] + sign_1 * distance[:, None], centre[1] + sign_2 * distance[None, :]
+        tempered = n_beta / (2 * noise**2) * polynomial(torch.stack(torch.broadcast_tensors(w1, w2), dim=-1)) ** 2
+        log_density = (t - localization / 2 * distance**2)[:, None] + (t - localization / 2 * distance**2) - tempered
+        quadrant_mass = log_density.logsumexp(dim=(0, 1))
+        quadrant_mean = ((log_density - quadrant_mass).exp_() * tempered).sum()
+        total = torch.logaddexp(log_mass, quadrant_mass)
+        mean = mean * (log_mass - total).exp() + quadrant_mean * (quadrant_mass - total).exp()
+        log_mass = total
+    return float(mean)
+
+
+def quadratic_llc(
+    curvatures: Float[Tensor, " d"], n_beta: float, localization: float = 0.0, step_size: float = 0.0
+) -> float:
+    r"""What SGLD's estimate averages to on $L = \tfrac12 \sum_i h_i w_i^2$, full batch, in closed form.
+
+    $$\hat\lambda = \tfrac12 \sum_i \frac{n\beta h_i}{u_i\,(1 - \epsilon u_i / 4)}, \qquad u_i = n\beta h_i + \gamma$$
+
+    $\gamma = \epsilon = 0$ gives $d/2$. `step_size=0` is the exact posterior.
+
+    Raises:
+        ValueError: if a direction is unstable, $\epsilon u_i \ge 4$.
+    """
+    stiffness = n_beta * curvatures + localization
+    if bool((step_size * stiffness >= 4).any()):
+        raise ValueError(f"SGLD is unstable at step_size {step_size}: the limit is {4 / float(stiffness.max()):.3g}")
+    return float((n_beta * curvatures / (stiffness * (1 - step_size * stiffness / 4))).sum() / 2)
