@@ -69,14 +69,19 @@ def between_chain_variance(runs: list[dict]) -> float:
 
 
 def unit(worker: Worker, case_name: str, variant: str, num_steps: int, seed: int) -> dict:
-    """A short and a long call of one library, and the time of the steps between them."""
+    """A short and a long call of one library."""
     request = {"case": case_name, "variant": variant, "seed": seed}
     short = worker.run(num_steps=SHORT, **request)
     long = worker.run(num_steps=SHORT + num_steps, **request)
-    return long | {
-        "whole_seconds": long["seconds"], "short_seconds": short["seconds"],
-        "seconds": long["seconds"] - short["seconds"], "cpu_seconds": long["cpu_seconds"] - short["cpu_seconds"],
-    }  # fmt: skip
+    return long | {"short": short}
+
+
+def subtract_short_calls(runs: list[dict]) -> None:
+    """Write `steps` and `steps_cpu`, seconds of the steps alone: each long call less the median short one."""
+    for key, of_steps in (("seconds", "steps"), ("cpu_seconds", "steps_cpu")):
+        short = statistics.median(run["short"][key] for run in runs)
+        for run in runs:
+            run[of_steps] = run[key] - short
 
 
 def compare(case_name: str, case: Case, workers: dict[str, Worker], pairs: int, scale: float) -> list[dict]:
@@ -93,6 +98,9 @@ def compare(case_name: str, case: Case, workers: dict[str, Worker], pairs: int, 
     if len({run["fingerprint"] for side in runs.values() for run in side}) != 1:
         raise RuntimeError(f"{case_name}: the interpreters hold different weights or data")
 
+    for side in runs.values():
+        subtract_short_calls(side)
+
     def ratios(key: str, theirs: list[dict]) -> list[float]:
         return [b[key] / a[key] for a, b in zip(mine, theirs, strict=True)]
 
@@ -103,23 +111,22 @@ def compare(case_name: str, case: Case, workers: dict[str, Worker], pairs: int, 
     mine = runs[sides[0]]
     for library, variant in sides[1:]:
         theirs = runs[library, variant]
-        by_pair = ratios("seconds", theirs)
+        by_pair = ratios("steps", theirs)
         row = {
             "case": case_name, "label": case.label, "num_parameters": mine[0]["num_parameters"],
             "num_chains": case.num_chains, "num_steps": num_steps, "batch_size": case.batch_size,
             "library": library, "variant": variant, "floor": case.floor, "pairs": pairs,
             "ratio": statistics.median(by_pair), "ratios": by_pair,
-            "ratio_cpu": statistics.median(ratios("cpu_seconds", theirs)),
-            "ratio_least_cpu": milliseconds(theirs, "cpu_seconds", min) / milliseconds(mine, "cpu_seconds", min),
-            "ratio_whole_call": statistics.median(ratios("whole_seconds", theirs)),
+            "ratio_cpu": statistics.median(ratios("steps_cpu", theirs)),
+            "ratio_least_cpu": milliseconds(theirs, "steps_cpu", min) / milliseconds(mine, "steps_cpu", min),
+            "ratio_whole_call": statistics.median(ratios("seconds", theirs)),
         }  # fmt: skip
         for name, side in (("ours", mine), ("theirs", theirs)):
-            seconds = statistics.median(run["whole_seconds"] for run in side)
+            seconds = statistics.median(run["seconds"] for run in side)
             row |= {
-                f"{name}_ms": milliseconds(side, "seconds", statistics.median),
-                f"{name}_setup_seconds": statistics.median(
-                    run["short_seconds"] - SHORT * run["seconds"] / num_steps for run in side
-                ),
+                f"{name}_ms": milliseconds(side, "steps", statistics.median),
+                f"{name}_setup_seconds": statistics.median(run["short"]["seconds"] for run in side)
+                - SHORT / num_steps * statistics.median(run["steps"] for run in side),
                 f"{name}_llc": statistics.fmean(x for run in side for x in run["llc_per_chain"]),
                 # squared error and time both fall on the same steps: 1 / (variance of a chain's LLC x time of a chain)
                 f"{name}_precision_per_second": case.num_chains / (between_chain_variance(side) * seconds),

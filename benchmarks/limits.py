@@ -4,6 +4,7 @@ The unavoidable work of a step is a forward and a backward pass of each chain's 
 arithmetic alone: multiply-adds of a deep linear network over the measured rate of the same matrix multiplication.
 """
 
+import math
 import statistics
 import sys
 import time
@@ -65,6 +66,31 @@ def noise_rates() -> list[dict]:
     ]
 
 
+def noise_check(num_blocks: int = 30, size: int = 4_000_000) -> dict:
+    """Moments and tails of the noise that the sampler uses, against the normal distribution, in standard errors."""
+    out, sums, beyond, largest = (
+        torch.empty(size),
+        torch.zeros(4, dtype=torch.float64),
+        dict.fromkeys((3, 4, 5), 0),
+        0.0,
+    )
+    for seed in range(num_blocks):
+        out.normal_(0.0, 1.0, generator=torch.Generator().manual_seed(seed))
+        x, square = out.double(), out.double().square()
+        sums += torch.stack([x.sum(), square.sum(), (x * square).sum(), square.square().sum()])
+        beyond = {k: count + int((out.abs() > k).sum()) for k, count in beyond.items()}
+        largest = max(largest, float(out.abs().max()))
+    n = num_blocks * size
+    truth, variance = torch.tensor([0.0, 1, 0, 3]), torch.tensor([1.0, 2, 15, 96])
+    tails = {k: n * math.erfc(k / math.sqrt(2)) for k in beyond}
+    return {
+        "numbers": n, "moments_z": ((sums / n - truth) / (variance / n).sqrt()).tolist(), "largest": largest,
+        "tails_z": [(beyond[k] - tails[k]) / math.sqrt(tails[k]) for k in tails], "tails_at": list(tails),
+        "bits": 24, "furthest": math.sqrt(2 * 24 * math.log(2)),
+        "variance_deficit": math.log(2 * math.pi * 2**24) / (2 * 2**24),
+    }  # fmt: skip
+
+
 def bare_pass(case: Case) -> Callable[[], None]:
     """One forward and backward pass of a minibatch for each chain, nothing else."""
     model, data = build(case)
@@ -80,8 +106,9 @@ def bare_pass(case: Case) -> Callable[[], None]:
 
 def sampler_steps(case: Case) -> Callable[[int], None]:
     """`sample` for a given number of steps with a single draw at the end."""
-    from devinterp_core.sampler import sample
+    from devinterp_core.sampler import chains, sample
 
+    chains.TRACE_FROM = 0  # as in a long run, see `worker.ours`
     model, data = build(case)
 
     def run(num_steps: int) -> None:
@@ -159,6 +186,7 @@ def measure_limits(threads: int) -> dict:
     torch.set_num_threads(threads)
     return {
         "noise": noise_rates(),
+        "noise_check": noise_check(),
         "matrix": matrix_rate(CASES["dln-1m"]),
         "step": [step_against_bare("dln-1m", 7, 8), step_against_bare("dln-97k", 5, 40)],
         "profile": [profile("tms", 300), profile("dln-900", 300), profile("dln-97k", 40), profile("dln-1m", 10)],

@@ -33,7 +33,7 @@ num_data_particles: int = 400  # SMC particles of a run on actual data
 num_data_runs: int = 2  # independent SMC runs on each data set
 conditional_ess: float = 0.9  # conditional effective sample size kept by one SMC stage, as a fraction
 num_leapfrog: int = 4  # leapfrog steps of one SMC move
-decorrelation: float = 0.3  # correlation of the log-likelihood at which SMC moves stop
+decorrelation: float = 0.4  # correlation of the log-likelihood at which SMC moves stop
 num_sgd_runs: int = 32  # SGD runs, half with biases near zero, half with normal biases
 num_steps: int = 225_000  # SGD steps, 4500 epochs
 num_samples: int = 1000  # training samples of each SGD run
@@ -135,7 +135,7 @@ by_k = diagram.groupby(["features", "run", "n", "k"], as_index=False).share.sum(
 formula_crossing = brentq(lambda n: leading_free_energy(5, 6, n) - leading_free_energy(6, 6, n), 10, 10_000)
 laplace_crossing = 2 * brentq(lambda n: laplace_log_evidence(5, 6, n) - laplace_log_evidence(6, 6, n), 10, 10_000)
 
-# %% mystnb={"figure": {"name": "fig-phase-diagram", "caption": "**The posterior moves to polygons with more vertices as samples accumulate.** Posterior probability that the convex hull of the columns has $k$ vertices, against the number of samples $n$ under unit-variance noise (lower axis) or with the likelihood $e^{-nL}$ (upper axis), for each number of features $c$. Population loss, standard normal prior. Points: mean of `num_runs` independent SMC runs of `num_particles` particles; bars: range over the runs. Dotted: the transition from 5-gon to 6-gon that the paper predicts from its leading free-energy formula, drawn at the paper's number on the lower axis."}, "image": {"alt": "Three panels of posterior probability of each hull size against sample size. With four features the 4-gon takes nearly everything; with five features the 5-gon replaces the 4-gon early; with six features the 5-gon replaces the 4-gon and then the 6-gon replaces the 5-gon, somewhat to the left of a dotted line."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "**The posterior moves to polygons with more vertices as samples accumulate.** Posterior probability that the convex hull of the columns has $k$ vertices, against the number of samples $n$ under unit-variance noise (lower axis) or with the likelihood $e^{-nL}$ (upper axis), for each number of features $c$. Population loss, standard normal prior. Points: mean of `num_runs` independent SMC runs of `num_particles` particles; bars: range over the runs. Dotted: the transition from 5-gon to 6-gon that the paper predicts from its leading free-energy formula, drawn at the paper's number on the lower axis.", "name": "fig-phase-diagram"}, "image": {"alt": "Three panels of posterior probability of each hull size against sample size. With four features the 4-gon takes nearly everything; with five features the 5-gon replaces the 4-gon early; with six features the 5-gon replaces the 4-gon and then the 6-gon replaces the 5-gon, somewhat to the left of a dotted line."}} tags=["hide-input"]
 plotted = by_k.groupby(["features", "k", "n"]).share.agg(["mean", "min", "max"]).reset_index()
 fig, axes = plt.subplots(1, len(features), figsize=figures.size("double", aspect=0.42), sharey=True, squeeze=False)
 for ax, (c, panel) in zip(axes[0], plotted.groupby("features"), strict=True):
@@ -189,7 +189,7 @@ pd.DataFrame(rows).round(0)
 # %% [markdown]
 # ### Positive biases
 
-# %% mystnb={"figure": {"name": "fig-positive-biases", "caption": "**Polygons whose spare column has a positive bias never dominate.** Posterior probability of $k^{\\sigma+}$ against the number of samples $n$ under unit-variance noise, where $\\sigma$ is the number of positive biases among the columns inside the hull; phases that never reach five in a hundred are left out. Points: mean of `num_runs` independent SMC runs of `num_particles` particles; bars: range over the runs."}, "image": {"alt": "Posterior probability against sample size of hull sizes split by the number of positive biases of inner columns, one panel for each number of features. Phases with no positive bias lie above those with one or two everywhere."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "**Polygons whose spare column has a positive bias never dominate.** Posterior probability of $k^{\\sigma+}$ against the number of samples $n$ under unit-variance noise, where $\\sigma$ is the number of positive biases among the columns inside the hull; phases that never reach five in a hundred are left out. Points: mean of `num_runs` independent SMC runs of `num_particles` particles; bars: range over the runs.", "name": "fig-positive-biases"}, "image": {"alt": "Posterior probability against sample size of hull sizes split by the number of positive biases of inner columns, one panel for each number of features. For each number of vertices the phase without a positive bias lies above the one with a positive bias."}} tags=["hide-input"]
 split = diagram.groupby(["features", "k", "sigma", "n"]).share.agg(["mean", "min", "max"]).reset_index()
 panels = [c for c in features if c > 4] or features
 fig, axes = plt.subplots(1, len(panels), figsize=figures.size("double", aspect=0.45), sharey=True, squeeze=False)
@@ -241,9 +241,11 @@ glue("laplace_crossing", laplace_crossing, display=False)
 # The terms hidden in $O(1)$ are several nats, different for the two phases: the number of copies under permutations, the
 # length of the circle of rotations, the curvatures, and for the 5-gon the volume in which the sixth column is free to
 # move. Laplace's method with all of them (`tms.evidence.laplace_log_evidence`) puts the crossing at
-# {glue:text}`laplace_crossing:.0f` unit-variance samples, with nothing fitted.
+# {glue:text}`laplace_crossing:.0f` unit-variance samples, with nothing fitted, and its evidence agrees with SMC's as $n$
+# grows. The leading formula lands near the sampler's transition when its $n$ is read in the sampler's units, but there
+# are two errors of opposite sign in that: the factor of two of the likelihood, and the missing constants.
 
-# %% mystnb={"figure": {"name": "fig-free-energy", "caption": "**The leading formula misses a constant; with it, theory and sampler agree.** Left: free energy of the 6-gon minus that of the 5-gon against the number of samples $n$ under unit-variance noise; the phase transition is at zero. Points: SMC, minus the log-odds of the hull sizes, mean of `num_runs` runs of `num_particles` particles, bars: range over the runs. Lines: the leading formula in both readings of $n$, and Laplace's method with all constants. Right: log evidence of SMC minus that of Laplace's method (5-gon and 6-gon together), mean and range over the runs, tends to zero as the posterior becomes regular. Six features, population loss."}, "image": {"alt": "Left: four falling curves of free-energy difference; the sampled points cross zero to the right of the Laplace curve and close to it, and far left of the leading formula in the matching units. Right: differences of log evidence fall towards zero as the sample size grows."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "**The leading formula misses a constant of several nats; with all constants the theory comes close, and agrees as samples accumulate.** Left: free energy of the 6-gon minus that of the 5-gon against the number of samples $n$ under unit-variance noise; the phase transition is at zero. Points: SMC, minus the log-odds of the hull sizes, mean of `num_runs` runs of `num_particles` particles, bars: range over the runs. Lines: the leading formula in both readings of $n$, and Laplace's method with all constants. Right: log evidence of SMC minus that of Laplace's method (5-gon and 6-gon together), mean and range over the runs, tends to zero as the posterior becomes regular. Six features, population loss.", "name": "fig-free-energy"}, "image": {"alt": "Left: falling curves of free-energy difference; the sampled points cross zero to the right of the Laplace curve and close to it, and far left of the leading formula in the matching units. Right: differences of log evidence fall towards zero as the sample size grows."}} tags=["hide-input"]
 log_odds = np.log(tables[6][6].clip(1e-9) / tables[6][5].clip(1e-9))
 seen = (tables[6][[5, 6]].groupby("n").min() > 0.002).all(axis=1)
 gap = (-log_odds).groupby("n").agg(["mean", "min", "max"])[seen].reset_index()
@@ -312,7 +314,7 @@ by_set = actual.groupby(["data_set", "n"])
 actual_crossings = crossing(by_set[[5, 6]].mean(), 5, 6)
 by_set[[5, 6, "5 without the weakest", "log_evidence"]].agg(["mean", "min", "max"]).round(2)
 
-# %% mystnb={"figure": {"name": "fig-actual-data", "caption": "**With actual data the 6-gon wins later, and when depends on the data set.** Posterior probability of a hull with six vertices against the number of samples $n$ under unit-variance noise. Each thin line is one of `num_data_sets` nested data sets: points are the mean and bars the range over `num_data_runs` independent SMC runs of `num_data_particles` particles on the same data. Black: the population-loss posterior of the first figure. Six features."}, "image": {"alt": "Posterior probability of the 6-gon against sample size. Thin coloured lines, one a data set, scatter widely around a black population curve; bars from repeated runs on the same data are much shorter than the distance between data sets."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "**With actual data the 6-gon wins later, and when depends on the data set.** Posterior probability of a hull with six vertices against the number of samples $n$ under unit-variance noise. Each thin line is one of `num_data_sets` nested data sets: points are the mean and bars the range over `num_data_runs` independent SMC runs of `num_data_particles` particles on the same data. Black: the population-loss posterior of the first figure. Six features.", "name": "fig-actual-data"}, "image": {"alt": "Posterior probability of the 6-gon against sample size. Thin coloured lines, one a data set, scatter widely around a black population curve; bars from repeated runs on the same data are much shorter than the distance between data sets."}} tags=["hide-input"]
 fig, ax = plt.subplots(figsize=figures.size("single", aspect=0.75))
 spread = by_set[6].agg(["mean", "min", "max"]).reset_index()
 for index, (data_set, line) in enumerate(spread.groupby("data_set")):
@@ -381,7 +383,7 @@ steps = [pd.Series(path)[path != "between levels"] for path in label.T]
 jumps = pd.concat([path[path != path.shift()].to_frame("to").assign(start=lambda t: t["to"].shift()) for path in steps])
 pd.crosstab(jumps.start.rename("from"), jumps["to"])
 
-# %% mystnb={"figure": {"name": "fig-sgd-and-posterior", "caption": "**SGD falls from 4-gons to 5-gons and stays; the posterior goes on to the 6-gon.** Left: population loss along `num_sgd_runs` runs of SGD, with the k-gon levels as dashed lines, dotted where outputs of a 4-gon are dead. Middle: share of these runs whose columns have a hull of $k$ vertices, against the training step; bands: Clopper-Pearson intervals at ninety-five percent over the runs. Right: posterior probability of $k$ against the number of samples under unit-variance noise, mean of `num_runs` SMC runs and their range as bars. Six features throughout."}, "image": {"alt": "Three panels. Left, loss curves of SGD fall in steps onto dashed levels and stop above the 6-gon level. Middle, the share of runs with four vertices falls slowly while five rises and six stays at zero. Right, posterior probabilities pass from five to six vertices as samples accumulate."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "**SGD falls from 4-gons to 5-gons and stays; the posterior goes on to the 6-gon.** Left: population loss along `num_sgd_runs` runs of SGD, with the k-gon levels as dashed lines, dotted where outputs of a 4-gon are dead. Middle: share of these runs whose columns have a hull of $k$ vertices, against the training step; bands: Clopper-Pearson intervals at ninety-five percent over the runs. Right: posterior probability of $k$ against the number of samples under unit-variance noise, mean of `num_runs` SMC runs and their range as bars. Six features throughout.", "name": "fig-sgd-and-posterior"}, "image": {"alt": "Three panels. Left, loss curves of SGD fall in steps onto dashed levels and stop above the 6-gon level. Middle, the share of runs with four vertices falls slowly while five rises and six stays at zero. Right, posterior probabilities pass from five to six vertices as samples accumulate."}} tags=["hide-input"]
 fig, axes = plt.subplots(1, 3, figsize=figures.size("double", aspect=0.4))
 axes[0].plot(checkpoints, sgd_loss, color=figures.COLORS["blue"], linestyle="-", linewidth=0.6, alpha=0.6)
 for row in levels.itertuples():
@@ -409,6 +411,11 @@ losses = pd.DataFrame(sgd_loss, index=pd.Index(checkpoints, name="step")).melt(i
 figures.save(fig, "fig-sgd-and-posterior", data={"loss": losses.reset_index(), "shares": pd.concat(curves)})
 
 # %% [markdown]
+# The posterior is free to move between phases; SGD is not. Its transitions are those between levels that a small step
+# connects, and in these runs none of them ends at the 6-gon, which the posterior prefers to every other phase at
+# the number of samples that SGD was trained on. A Bayesian transition without a dynamical one is the paper's own negative
+# result, seen here again; few runs reach a 5-gon at all, so it is a statement about this protocol and this training time.
+#
 # ## Claims
 
 # %%
@@ -489,3 +496,16 @@ sheet.add(
     f"{int(np.isin(label, ['$5$', '$5^{+}$']).any(0).sum())} runs were ever on a 5-gon level, {num_steps} steps each",
 )
 sheet.finish()
+
+# %% [markdown]
+# ## Further
+#
+# ```
+# python -m devinterp_core.companion run 04_tms_bayesian_phases -p num_particles 4000
+# python -m devinterp_core.companion run 04_tms_bayesian_phases -p features "[4, 5, 6, 7, 8]"
+# python -m devinterp_core.companion run 04_tms_bayesian_phases -p num_data_sets 20 -p data_sizes "[400, 600, 800, 1000]"
+# python -m devinterp_core.companion run 04_tms_bayesian_phases -f notebooks/params/04_tms_bayesian_phases.paper.yaml
+# ```
+#
+# Things to try: more features, where 7-gons and 8-gons join; other data sizes, to follow single data sets through the
+# transition; longer training (`num_steps`), to ask how rare the dynamical transition to the 6-gon is.

@@ -152,6 +152,7 @@ def test_a_sweep_gives_one_tidy_table(tree):
         ("notebook: '01'\ngrid: {sed: [1]}", "did you mean 'seed'"),
         ("notebook: '01'\ngrid: {seed: [1, x]}", "parameter 'seed' is of type int"),
         ("notebook: '01'\ngrid: {seed: 1}", "should be a list"),
+        ("notebook: '01'\ngrid: [seed]", "should hold `name: value` lines"),
         ("notebook: '01'\nparameters: {}", "unknown field"),
         ("grid: {seed: [1]}", "'notebook' is missing"),
         ("notebook: '01'\npreset: huge", "huge.yaml"),

@@ -30,7 +30,7 @@ def test_quadrature_of_one_regular_direction_is_the_closed_form():
 def test_quadrature_tends_to_the_learning_coefficient(powers):
     truth = float(potentials.monomial_learning_coefficient(powers)[0])
     errors = [abs(potentials.exact_tempered_mean(potentials.monomial(powers), n) - truth) for n in (1e3, 1e6, 1e12)]
-    assert errors[0] > errors[1] > errors[2] and errors[2] < 0.03 * truth
+    assert errors[0] > errors[1] > errors[2] and errors[2] < 0.05 * truth  # slowest for (2, 3): the gap falls as n^(-1/12)
 
 
 def test_multiplicity_slows_the_approach_logarithmically():
@@ -60,11 +60,11 @@ def test_quadratic_llc_is_what_sgld_measures():
             super().__init__()
             self.w = nn.Parameter(torch.zeros(3, dtype=torch.float64))
 
-    expected = potentials.quadratic_llc(curvatures, 50.0, 20.0, 2e-3)
+    expected = potentials.quadratic_llc(curvatures, 50.0, 20.0, 5e-4)
     assert abs(expected - 1.5) > 0.1  # far from d/2: localiser and step both show
     draws = sample(Bowl(), torch.zeros(1, dtype=torch.float64), lambda m, b: 0.5 * (curvatures * m.w**2).sum() + 0 * b,
-                   step_size=2e-3, n_beta=50.0, localization=20.0, num_chains=200, num_draws=200, num_burnin=200,
-                   num_steps_between_draws=2, progress=False)  # fmt: skip
+                   step_size=5e-4, n_beta=50.0, localization=20.0, num_chains=200, num_draws=200, num_burnin=200,
+                   num_steps_between_draws=10, progress=False)  # fmt: skip
     estimate = local_learning_coefficient(draws)
     assert abs(estimate.mean - expected) < 3.5 * estimate.standard_error < 0.05
 

@@ -8,6 +8,7 @@ import sys
 import textwrap
 import time
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -17,6 +18,7 @@ from devinterp_core.llc import local_learning_coefficient
 from devinterp_core.sampler import DivergenceError, sample
 from devinterp_core.sampler.methods import METHODS
 
+TYPE_ERRORS = (TypeError, ValueError, jaxtyping.TypeCheckError)  # in tests the annotations are checked first
 CURVATURES = torch.tensor([1.0, 10.0, 100.0], dtype=torch.float64)
 
 
@@ -223,7 +225,7 @@ def test_all_chains_diverged_names_step_and_step_size():
         ({"data": torch.ones(1, 3)}, ValueError, "n = 1"),
         ({"data": torch.ones(0, 3)}, ValueError, "empty"),
         ({"data": (torch.ones(3, 3), torch.ones(4))}, ValueError, "first dimension"),
-        ({"data": [1, 2]}, TypeError, "tensor"),
+        ({"data": [1, 2]}, TYPE_ERRORS, "data"),
         ({"loss": lambda m, b: m(b).mean()}, ValueError, "per-sample losses of shape"),
         ({"loss": lambda m, b: m(b)}, ValueError, "per-sample losses of shape"),
         ({"loss": lambda m, b: m(b)[:, 0] * math.nan}, ValueError, "NaN or infinite"),
@@ -238,7 +240,7 @@ def test_all_chains_diverged_names_step_and_step_size():
         ({"batch_size": 99}, ValueError, "exceeds"),
         ({"step_size": -1.0}, ValueError, "step_size"),
         ({"num_chains": 0}, ValueError, "num_chains"),
-        ({"num_draws": 2.5}, ValueError, "num_draws"),
+        ({"num_draws": 2.5}, TYPE_ERRORS, "num_draws"),
         ({"localization": -1.0}, ValueError, "localization"),
         ({"n_beta": 0.0}, ValueError, "n_beta"),
         ({"observe": {"distance": torch.ones(2, 3)}}, ValueError, "may not use"),

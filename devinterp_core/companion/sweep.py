@@ -38,14 +38,14 @@ class Sweep:
     """The runs of a grid file."""
 
     path: Path
-    parameters: tuple[dict[str, Any], ...]  # one a run: the preset's, the fixed ones and those of its point of the grid
+    parameters: tuple[dict[str, Any], ...]  # one a run: the fixed ones and those of its point of the grid
     jobs: tuple[jobs.Job, ...]
 
     @property
     def target(self) -> str:
         """The table of these very runs, relative to the root."""
-        digest = hashlib.sha256(" ".join(job.name for job in self.jobs).encode()).hexdigest()[:12]
-        return f"_build/sweeps/{self.path.stem}-{digest}.csv"
+        identity = json.dumps([[job.name for job in self.jobs], self.parameters])
+        return f"_build/sweeps/{self.path.stem}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}.csv"
 
 
 def read(path: Path) -> Sweep:
@@ -63,19 +63,21 @@ def read(path: Path) -> Sweep:
     base: dict[str, Any] = {}
     if preset := content.get("preset"):
         base |= read_yaml(notebook.parent / "params" / f"{notebook.stem}.{preset}.yaml")
-    base |= content.get("fixed") or {}
+    fixed = content.get("fixed") or {}
     grid = content.get("grid") or {}
+    if not isinstance(fixed, dict) or not isinstance(grid, dict):
+        raise project.CompanionError(f"{path}: 'fixed' and 'grid' should hold `name: value` lines")
     for name, values in grid.items():
         if not isinstance(values, list) or not values:
             raise project.CompanionError(f"{path}: the values of '{name}' in the grid should be a list, not {values}")
     known = read_parameters(read_notebook(notebook), notebook.name)
     points, wanted = [], {}
     for values in itertools.product(*grid.values()):
-        overrides = base | dict(zip(grid, values, strict=True))
-        job = jobs.job(notebook, overrides)
+        point = fixed | dict(zip(grid, values, strict=True))
+        job = jobs.job(notebook, base | point)
         if job.name not in wanted:  # a value written twice is one run
             wanted[job.name] = job
-            points.append({name: known[name].coerce(value) for name, value in overrides.items()})
+            points.append({name: known[name].coerce(value) for name, value in point.items()})
     return Sweep(path, tuple(points), tuple(wanted.values()))
 
 
@@ -111,17 +113,16 @@ def run(path: Path, options: Sequence[str], output: Path | None = None) -> Path 
 def collect(sweep: Sweep) -> pd.DataFrame:
     """One row for every claim and every glued number of every finished run.
 
-    Columns: `run` (folder name), the parameters, `kind` (`claim`, `number` or `run`), `quantity`, `measured`, `low`,
-    `high`, `paper`, `holds`, `wall_seconds`. A run that recorded neither claims nor numbers has one row of kind `run`.
+    Columns: `run` (folder name), the fixed and the varied parameters (those of the preset are in the run's `run.json`),
+    `kind` (`claim`, `number` or `run`), `quantity`, `measured`, `low`, `high`, `paper`, `holds`, `wall_seconds`. A run
+    that recorded neither claims nor numbers has one row of kind `run`.
     """
     rows = []
     for job, parameters in zip(sweep.jobs, sweep.parameters, strict=True):
         if assemble.is_complete(job.folder):
             record = json.loads((job.folder / assemble.PROVENANCE).read_text(encoding="utf-8"))
             found = [*_claims(job.folder), *_numbers(job.folder)] or [{"kind": "run"}]
-            point = {
-                name: json.dumps(value) if isinstance(value, list) else value for name, value in parameters.items()
-            }
+            point = {name: json.dumps(each) if isinstance(each, list) else each for name, each in parameters.items()}
             rows += [{"run": job.name, **point, **row, "wall_seconds": record["wall_seconds"]} for row in found]
     ends = ["kind", "quantity", "measured", "low", "high", "paper", "holds", "wall_seconds"]
     names = list(dict.fromkeys(name for parameters in sweep.parameters for name in parameters))

@@ -92,7 +92,7 @@ class ChainGroup:
         else:
             batch = tuple(t.index_select(0, indices.view(-1)) for t in self.target.data)
             at_centre = self.evaluator.losses(self.target.centre[None], batch, True).view(indices.shape)
-        return (losses - at_centre).mean(1, dtype=torch.float64)
+        return losses.sub(at_centre).mean(1, dtype=torch.float64)
 
     def _record(
         self, name: str, index: int, w: Tensor, losses: Tensor, indices: Tensor | None, gradients: list[Tensor]
@@ -100,9 +100,7 @@ class ChainGroup:
         self.records.put(name, index, self._difference(losses, indices))
         if name == "burnin_loss_difference":
             return
-        distance, virial = self.method.distance_and_virial(w, gradients)
-        self.records.put("distance", index, distance)
-        self.records.put("virial", index, virial)
+        self.records.put("distance_and_virial", index, self.method.distance_and_virial(w, gradients))
         for observed, tensors in self.observed.items():
             parts = zip(*(t.split(max(1, OBSERVE_CHUNK // len(w))) for t in tensors), strict=True)
             values = torch.cat([self.evaluator.losses(w, part, True) for part in parts], dim=1)

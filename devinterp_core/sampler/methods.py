@@ -79,15 +79,19 @@ class Method:
     def normal_like(self, tensor: Tensor, scale: float = 1.0, coordinates: slice = slice(None)) -> Tensor:
         return self.masked_(self.noise.normal(tensor.shape, tensor.dtype, scale), coordinates)
 
-    def distance_and_virial(self, w: Tensor, gradients: list[Tensor]) -> tuple[Tensor, Tensor]:
-        r"""$\lVert w - w^*\rVert$ and $(w - w^*) \cdot \nabla U(w)$ by chain; leaves `gradients` as they are."""
-        sums = torch.zeros(2, len(w), dtype=torch.float64, device=w.device)
-        for chains, k, gradient in blocks(w, list(gradients)):
-            offset = w[chains, k] - self.centre[:, k]
-            sums[0, chains] += torch.linalg.vecdot(offset, offset)
-            sums[1, chains] += torch.linalg.vecdot(offset, gradient)
-        squared, product = sums
-        return squared.sqrt(), self.target.n_beta * product + self.target.localization * squared
+    def distance_and_virial(self, w: Tensor, gradients: list[Tensor]) -> Tensor:
+        r"""$\lVert w - w^*\rVert^2$ and $(w - w^*) \cdot \nabla U(w)$, `[2, chain]`; leaves `gradients` as they are."""
+        if len(gradients) == 1:
+            offset = w - self.centre
+            squared, product = torch.linalg.vecdot(offset, offset), torch.linalg.vecdot(offset, gradients[0])
+        else:  # large: one row at a time, by the dot product of the BLAS
+            squared, product = torch.empty(2, len(w), dtype=w.dtype, device=w.device)
+            for c in range(len(w)):
+                offset = w[c] - self.centre[0]
+                squared[c] = torch.dot(offset, offset)
+                pieces = zip(offset.split([g.shape[1] for g in gradients]), gradients, strict=True)
+                product[c] = sum(torch.dot(piece, g[c]) for piece, g in pieces)
+        return torch.stack([squared, self.target.n_beta * product + self.target.localization * squared])
 
     @staticmethod
     def variance_factor(step_size: float, curvature: float) -> float:
@@ -106,12 +110,14 @@ class SGLD(Method):
 
     def move(self, w: Tensor, gradients: list[Tensor], step: int) -> None:
         half = self.step_size / 2
+        pull = half * self.target.localization
         for chains, k, gradient in blocks(w, gradients):
             piece = w[chains, k]
+            # The increment is summed before it is added to w: a drift below w's last digit is not lost in rounding.
             increment = self.noise.normal(piece.shape, piece.dtype, self.step_size**0.5)
             increment.add_(gradient, alpha=-half * self.target.n_beta)
-            if self.target.localization:
-                increment.add_(piece - self.centre[:, k], alpha=-half * self.target.localization)
+            if pull:
+                increment.add_(self.centre[:, k], alpha=pull).sub_(piece, alpha=pull)
             piece.add_(self.masked_(increment, k))
 
     @staticmethod
@@ -246,10 +252,9 @@ class MALA(Method):
         state, eps = self.state, self.step_size
         w.copy_(state["w"] - eps / 2 * state["gradient"] + self.normal_like(w, eps**0.5))
 
-    def distance_and_virial(self, w: Tensor, gradients: list[Tensor]) -> tuple[Tensor, Tensor]:
+    def distance_and_virial(self, w: Tensor, gradients: list[Tensor]) -> Tensor:
         offset = w - self.centre
-        virial = torch.linalg.vecdot(offset.double(), self.state["gradient"].double())
-        return offset.double().norm(dim=1), virial
+        return torch.stack([offset.square().sum(1), torch.linalg.vecdot(offset, self.state["gradient"])])
 
 
 METHODS: dict[str, type[Method]] = {"sgld": SGLD, "rmsprop_sgld": RMSpropSGLD, "sgnht": SGNHT, "mala": MALA}

@@ -26,13 +26,14 @@ class Records:
         self.tensors: dict[str, Tensor] = {}
         for name in ("loss_difference", "burnin_loss_difference"):
             self._allocate(name, (num_chains,), torch.float64)
+        self._allocate("distance_and_virial", (2, num_chains), torch.float64)
 
     def _allocate(self, name: str, shape: tuple[int, ...], dtype: torch.dtype) -> None:
         size = (self.length.get(name, self.num_draws), *shape)
         self.tensors[name] = torch.full(size, torch.nan, dtype=dtype, device=self.device)
 
     def put(self, name: str, index: int, values: Tensor) -> None:
-        """Store `values[chain, ...]` as record number `index` of `name`."""
+        """Store `values[chain, ...]` (or `[2, chain]`) as record number `index` of `name`."""
         if name not in self.tensors:
             self._allocate(name, tuple(values.shape), values.dtype)
         self.tensors[name][index] = values
@@ -44,6 +45,9 @@ class Records:
     def arrays(self, record_steps: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """`[chain, draw, ...]` arrays, with the first step at which each chain's loss was not finite."""
         arrays = {name: np.moveaxis(tensor.cpu().numpy(), 1, 0) for name, tensor in self.tensors.items()}
+        squared, virial = np.moveaxis(self.tensors["distance_and_virial"].cpu().numpy(), (1, 2), (0, 1))
+        del arrays["distance_and_virial"]
+        arrays |= {"distance": np.sqrt(squared), "virial": virial}
         diverged_at = np.full(self.num_chains, -1)
         for name in ("loss_difference", "burnin_loss_difference"):  # the burn-in, earlier, has the last word
             bad = ~np.isfinite(arrays[name])
