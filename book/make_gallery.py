@@ -1,12 +1,15 @@
-"""The pictures of the README, from the built book: `make book`, then `.venv/bin/python book/make_gallery.py`.
+"""The gallery of the README, from the built book: `make book`, then `.venv/bin/python book/make_gallery.py`.
 
-They are the only figures kept in git, small and as bitmaps, so that the README has something to show where it is read.
+Its pictures are the only figures kept in git, small and as bitmaps, so that the README has something to show where it
+is read. Their alt text is that of the notebooks.
 """
 
 import os
 import shutil
 import sys
 from pathlib import Path
+
+import jupytext
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = {
@@ -16,6 +19,24 @@ PICTURES = {
     "04_tms_bayesian_phases": "fig-phase-diagram",
 }
 WIDTH = 640
+BEGIN, END = "<!-- gallery: written by book/make_gallery.py -->\n", "<!-- end of gallery -->\n"
+
+
+def alt_text(notebook: str, figure: str) -> str:
+    """The alt text of a figure, as the header of its cell has it."""
+    cells = jupytext.read(ROOT / "notebooks" / f"{notebook}.py", fmt="py:percent").cells
+    about = [cell.metadata["mystnb"] for cell in cells if "figure" in cell.metadata.get("mystnb", {})]
+    return next(each["image"]["alt"] for each in about if each["figure"]["name"] == figure)
+
+
+def write_readme() -> None:
+    """Put the gallery between its two marks in the README."""
+    path = ROOT / "README.md"
+    before, rest = path.read_text(encoding="utf-8").split(BEGIN)
+    after = rest.split(END)[1]
+    pictures = [f"![{alt_text(*each)}](book/gallery/{each[0]}.png)" for each in PICTURES.items()]
+    body = "\n\n".join(["## Gallery", *pictures])
+    path.write_text(f"{before}{BEGIN}\n{body}\n\n{END}{after}", encoding="utf-8")
 
 
 def main() -> int:
@@ -39,6 +60,7 @@ def main() -> int:
             page.locator("svg").first.screenshot(path=destination)
             print(destination.relative_to(ROOT))
         browser.close()
+    write_readme()
     return 0
 
 

@@ -33,15 +33,17 @@ num_steps_between_draws: int = 10  # steps of a gradient chain from one draw to 
 num_chains: int = 2  # chains of each network
 localization: float = 1.0  # gamma, the paper's value
 step_fraction: float = 0.3  # square root of step size times largest curvature at the true parameter
-num_protocol: list[int] = [2, 0, 0]  # networks of each class on which the published protocol is repeated
+num_pilots: int = 3  # attempts at a short chain from which the step size is corrected
+reached_fraction: float = 0.6  # the same where a short chain ends: room for the growth of the curvature, limit 2
+num_protocol: list[int] = [1, 0, 0]  # networks of each class on which the published protocol is repeated
 protocol_batch_size: int = 500  # minibatch of the published protocol
-exact_draws: list[int] = [200, 100, 0]  # exact (Gibbs) draws of each chain in each class, 0 for none
+exact_draws: list[int] = [300, 100, 0]  # exact (Gibbs) draws of each chain in each class, 0 for none
 exact_n_beta_factor: float = 1e4  # the second temperature of the exact draws, over that of the paper
 local_localizations: list[float] = [0.1, 1.0, 10.0, 30.0, 100.0, 300.0, 1e3, 1e4, 1e5, 1e6]  # gammas of the localiser study
 local_n_betas: list[float] = [1e4, 1e6, 1e8]  # temperatures of the localiser study
-local_draws: int = 250  # exact draws of each chain of the localiser study
-rescale_factors: list[float] = [1e-4, 1e-2, 0.1, 0.5, 1.0, 2.0, 10.0, 1e2, 1e4]  # scales s of the hidden layer
-rescale_steps: int = 1000  # SGLD steps at each scale, the first half burn-in
+local_draws: int = 120  # exact draws of each chain of the localiser study
+rescale_factors: list[float] = [1e-4, 1e-2, 0.5, 1.0, 2.0, 1e2, 1e4]  # scales s of the hidden layer
+rescale_steps: int = 600  # SGLD steps at each scale, the first half burn-in
 num_architectures: int = 200  # random architectures of each class for the chart of multiplicities
 
 # %%
@@ -92,7 +94,8 @@ networks.groupby("class", sort=False)[["parameters", "truth", "multiplicity"]].a
 #
 # - **the published protocol**: one SGLD chain on minibatches with a fixed small step size, the last tenth of its loss
 #   trace averaged;
-# - **thermostat chains**: `sgnht` of this library with a step size from the measured curvature. The loss sees its
+# - **gradient chains**: `sgnht`, the thermostat of this library, with a step size from the curvature measured at $w^*$
+#   and where a short chain ends. The loss sees its
 #   inputs through their second moment alone, so a data set of as many samples as there are inputs reproduces the
 #   population loss exactly (`dln.population_data`), and the chain has no minibatch noise;
 # - **exact draws**: `dln.gibbs_sample` draws each layer from its Gaussian conditional in turn. No step size, no
@@ -103,7 +106,7 @@ networks.groupby("class", sort=False)[["parameters", "truth", "multiplicity"]].a
 
 # %%
 rows: list[dict] = []
-chain_of = {"protocol": "published protocol", "gradient": "thermostat chains" if set(methods) == {"sgnht"} else "gradient chains", "exact": "exact draws",
+chain_of = {"recorded": "published protocol, recorded", "protocol": "published protocol", "gradient": "gradient chains", "exact": "exact draws",
             "limit": "exact draws, large $n\\beta$"}  # fmt: skip
 
 
@@ -129,6 +132,17 @@ for network in tqdm(list(networks.itertuples(index=False)), desc="networks"):
     target = make_target(model, data, dln.squared_error, n_beta=setting["n_beta"], localization=localization)
     step_size = step_fraction**2 / largest_curvature(target)
     half = num_steps[place] // 2
+    for _ in range(num_pilots):  # curvature grows as chains leave w*: shorten the step to what a short chain meets
+        try:
+            pilot = sample(model, data, dln.squared_error, step_size=step_size, method=methods[place], num_chains=2,
+                           batch_size=batch_sizes[place] or None, num_burnin=half // 2, num_draws=1,
+                           keep_parameters=True, **setting)  # fmt: skip
+        except DivergenceError:
+            step_size /= 4
+            continue
+        ends = torch.as_tensor(pilot["parameters"].values[~pilot["diverged"].values, 0])
+        step_size = min(step_size, reached_fraction**2 / max(largest_curvature(target, end) for end in ends))
+        break
     try:
         draws = sample(model, data, dln.squared_error, step_size=step_size, method=methods[place], num_chains=num_chains,
                        batch_size=batch_sizes[place] or None, num_burnin=half,
@@ -151,7 +165,8 @@ for network in tqdm(list(networks.itertuples(index=False)), desc="networks"):
                                      num_burnin=exact_draws[place] // 2,
                                      **setting | {"n_beta": factor * setting["n_beta"]})  # fmt: skip
             record(sampler, network, draws)
-results = pd.DataFrame(rows)
+recorded = pd.read_csv(root() / "data/recorded/dln_protocol/results.csv").assign(sampler="recorded")
+results = pd.concat([pd.DataFrame(rows), recorded[recorded["class"].isin(classes)]], ignore_index=True)
 results["absolute_error"] = results["error"].abs()
 table = results.groupby(["class", "sampler"], sort=False).agg(
     networks=("error", "size"), median_absolute_error=("absolute_error", "median"), mean_error=("error", "mean"),
@@ -186,7 +201,7 @@ figures.save(fig, "fig-dln-estimated-true", data=results.merge(networks[["class"
 # | | class 1K | class 10K |
 # |---|---|---|
 # | gradient chains | {glue:text}`error_gradient_1K:.1f` % | {glue:text}`error_gradient_10K:.1f` % |
-# | published protocol | {glue:text}`error_protocol_1K:.1f` % | {glue:text}`error_protocol_10K:.1f` % |
+# | published protocol, recorded on the same networks | {glue:text}`error_recorded_1K:.1f` % | not run |
 # | exact draws, the paper's $n\beta$ | {glue:text}`error_exact_1K:.2f` % | {glue:text}`error_exact_10K:.2f` % |
 # | exact draws, large $n\beta$ | {glue:text}`error_limit_1K:.2f` % | {glue:text}`error_limit_10K:.2f` % |
 
@@ -197,8 +212,9 @@ for sampler in chain_of:
         glue(f"error_{sampler}_{name}", 100 * part["absolute_error"].median(), display=False)
         glue(f"covered_{sampler}_{name}", 100 * part["covers"].mean(), display=False)
         glue(f"virial_{sampler}_{name}", part["virial"].median(), display=False)
+        glue(f"r_hat_{sampler}_{name}", part["r_hat"].median(), display=False)
 
-# %% mystnb={"figure": {"name": "fig-dln-relative-error", "caption": "Relative error of the estimate, one point a network, by class and sampler; the short bar is the median. The published protocol is run on the first `num_protocol` networks of each class. Points outside the axis are drawn as triangles on its edge."}, "image": {"alt": "Strip chart of relative errors in three panels, one a size class. Errors of the published protocol scatter most, those of thermostat chains less, those of exact draws at large temperature parameter lie on zero."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-dln-relative-error", "caption": "Relative error of the estimate, one point a network, by class and sampler; the short bar is the median. The published protocol is shown as recorded from one long run on the same networks, and as run here on the first `num_protocol` networks of each class. Points outside the axis are drawn as triangles on its edge."}, "image": {"alt": "Strip chart of relative errors in three panels, one a size class. Errors of the published protocol scatter, those of gradient chains vary with the network, those of exact draws at large temperature parameter lie on zero."}} tags=["hide-input"]
 fig, axes = plt.subplots(1, len(classes), figsize=figures.size("double", aspect=0.42), sharey=True, squeeze=False)
 edge = 0.3
 for ax, name in zip(axes[0], classes):
@@ -227,12 +243,13 @@ figures.save(fig, "fig-dln-relative-error", data=results)
 # exact draws at large $n\beta$ cover the truth for {glue:text}`covered_limit_1K:.0f` % of the networks, those at the
 # paper's $n\beta$ for {glue:text}`covered_exact_1K:.0f` %, the gradient chains for {glue:text}`covered_gradient_1K:.0f` %.
 #
-# What the gradient chains lack is visible without knowing the truth. For any exact posterior on $d$ parameters the
-# virial $\mathbb{E}[(w - w^*) \cdot \nabla U(w)]$ equals $d$. Its ratio to $d$ is
-# {glue:text}`virial_gradient_1K:.2f` (median) for the gradient chains: along the directions that leave the function
-# unchanged the posterior is as wide as the localiser allows, $1 / \sqrt\gamma$, and no chain that steps at the pace of
-# the stiffest direction gets there. They are short-sighted, not biased by their discretisation: they explore a
-# neighbourhood whose radius grows with the length of the chain.
+# What the gradient chains lack is visible without knowing the truth. Their R-hat is {glue:text}`r_hat_gradient_1K:.2f`
+# in class 1K and {glue:text}`r_hat_gradient_10K:.2f` in class 10K (medians), where the deep networks need more steps than
+# the budget of this page. And for any exact posterior on $d$ parameters the virial
+# $\mathbb{E}[(w - w^*) \cdot \nabla U(w)]$ equals $d$; its ratio to $d$ is {glue:text}`virial_gradient_1K:.2f` (median)
+# for the gradient chains. Along the directions that leave the function unchanged the posterior is as wide as the
+# localiser allows, $1 / \sqrt\gamma$, and no chain that steps at the pace of the stiffest direction gets there: the
+# chains explore a neighbourhood whose radius grows with their length.
 
 # %% mystnb={"figure": {"name": "fig-dln-intervals", "caption": "Nominal 95 percent intervals around the relative error in the first class, one bar a network in the order of its true coefficient; filled markers cover the truth, open ones miss it. From left to right: gradient chains, exact draws at the paper's temperature, exact draws at the larger temperature parameter. Intervals are Student t intervals from the effective sample size."}, "image": {"alt": "Three interval charts. Intervals of gradient chains are wider and about half of them miss zero; those of exact draws are narrow, and nearly all contain zero in the right panel."}} tags=["hide-input"]
 shown = [s for s in ("gradient", "exact", "limit") if ((results["sampler"] == s) & (results["class"] == classes[0])).any()]
@@ -292,7 +309,8 @@ for place, n_beta in enumerate(local_n_betas):
                 label=rf"$n\beta = 10^{{{math.log10(n_beta):.0f}}}$")  # fmt: skip
 for value, words in ((global_truth, "whole fibre (Aoyagi)"), (local_truth, "at this parameter")):
     ax.axhline(value, color=figures.COLORS["black"], linewidth=0.8, linestyle="-")
-    ax.annotate(words, (1, value), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8)
+    ax.annotate(words, (0.03, value), xycoords=("axes fraction", "data"), xytext=(0, 3), textcoords="offset points",
+                fontsize=8)
 ax.set(xscale="log", xlabel=r"localisation $\gamma$", ylabel=r"$n\beta\,\mathbb{E}[K]$")
 ax.legend(loc="lower left")
 figures.save(fig, "fig-dln-localization", data=locality)
@@ -355,7 +373,11 @@ figures.save(fig, "fig-dln-rescaling", data=rescaling)
 #
 # The formula also gives the multiplicity $m$, the order of the pole, which an estimate of $\lambda$ at one temperature
 # cannot separate: it enters as $(m - 1) / \log n\beta$, small beside the $\lambda$ of these networks. Most random
-# networks have $m = 1$; the rest need a tie between widths, or a remainder $a$ that is not $\ell$.
+# networks have $m = 1$; the others need more than one link in the bottleneck, $\ell > 1$, and a remainder $a < \ell$.
+#
+# The published share of $m = 1$ is larger than ours. Its ranks are numerical ranks in single precision, which fall short of
+# the true rank in deep networks, and its chart leaves out failed runs, most of them large; we have not found out which of
+# the two explains the difference.
 
 # %%
 multiplicities = pd.DataFrame(
@@ -370,7 +392,7 @@ published = pd.read_csv(root() / "data/reference/dln_multiplicity.csv").assign(s
 published["share"] = published["count"] / published["count"].sum()
 ours = multiplicities["multiplicity"].value_counts(normalize=True)
 
-# %% mystnb={"figure": {"name": "fig-dln-multiplicity", "caption": "Share of random architectures by multiplicity: `num_architectures` of each of the six classes here (dots, one a class, and their mean as bars) beside the published bar chart (crosses, heights read off the image)."}, "image": {"alt": "Bar chart of multiplicities from one to twelve. About seven in ten architectures have multiplicity one, and the shares fall quickly; the published crosses lie close to the bars."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-dln-multiplicity", "caption": "Share of random architectures by multiplicity: `num_architectures` of each of the six classes here (dots, one a class, and their mean as bars) beside the published bar chart (crosses, heights read off the image)."}, "image": {"alt": "Bar chart of multiplicities from one to twelve. More than half of the architectures have multiplicity one, fewer in the larger classes, and the shares fall quickly; the published cross at multiplicity one lies above the bar."}} tags=["hide-input"]
 fig, ax = plt.subplots(figsize=figures.size("single"))
 ax.bar(ours.index, ours, color=figures.COLORS["sky"], label="here, mean of the classes")
 for place, name in enumerate(dln.CLASSES):
@@ -402,6 +424,8 @@ for name, bound, published_error in (("1K", 0.04, "5.5 %"), ("10K", 0.06, "8.6 %
     if name in classes:
         median_claim("gradient", name, bound, f"published protocol, repeated elsewhere: {published_error}")
         median_claim("limit", name, 0.01, "exact: Aoyagi (2024)")
+sheet.add("Gradient chains stay finite", paper="step size from the curvature met", measured=f"{len(lost)} of {len(networks)} lost",
+          interval="none", holds=len(lost) == 0, detail="a network is lost if every chain diverges")  # fmt: skip
 for sampler, words in (("gradient", "gradient chains"), ("limit", "exact draws at large $n\\beta$")):
     part = results[(results["sampler"] == sampler) & (results["class"] == classes[0])]
     count = stats.binomtest(int(part["covers"].sum()), len(part)).proportion_ci(method="wilson")

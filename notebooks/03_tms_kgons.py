@@ -42,9 +42,9 @@ llc_chains: int = 8  # SGLD chains at each checkpoint
 llc_draws: int = 500  # SGLD steps at each checkpoint, all recorded
 limit_n_betas: list[float] = [1e3, 1e4, 1e5, 1e6]  # inverse temperatures of the large n-beta limit
 limit_chains: int = 128  # MALA chains of the large n-beta limit
-limit_steps: int = 1200  # MALA steps of the large n-beta limit, the first half discarded
+limit_steps: int = 1000  # MALA steps of the large n-beta limit, the first half discarded
 table_samples: int = 5000  # samples n of the paper's table of LLCs
-table_chains: int = 48  # SGLD chains of that table
+table_chains: int = 32  # SGLD chains of that table
 table_steps: int = 10_000  # SGLD steps of that table, the first tenth discarded
 table_batch_size: int = 256  # SGLD batch of that table
 
@@ -268,9 +268,10 @@ glue("num_reaching_lowest", six_seen, display=False)
 # %%
 def checkpoint_llc(checkpoint, run):
     W_k, b_k = trajectory.W[checkpoint, main][run, :, :num_features], trajectory.b[checkpoint, main][run, :num_features]
-    settings = {"step_size": 1e-3, "localization": 1.0, "num_chains": llc_chains, "num_draws": llc_draws, "seed": seed}
+    settings = {"step_size": 1e-3, "localization": 1.0, "num_chains": llc_chains, "num_draws": llc_draws}
+    settings |= {"seed": 10_000_000 * seed + 1000 * int(run) + int(checkpoint), "progress": False}  # noise of its own
     own_data = data[main][run, :, :num_features]
-    return local_learning_coefficient(sample(tms.ToyModel(W_k, b_k), own_data, tms.sample_loss, progress=False, **settings))
+    return local_learning_coefficient(sample(tms.ToyModel(W_k, b_k), own_data, tms.sample_loss, **settings))
 
 
 main_level = np.concatenate([nearest[num_features, scale] for scale in bias_scales], axis=1)
