@@ -7,7 +7,7 @@ from typing import Any
 import torch
 import xarray
 from torch import Tensor, nn
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from . import checkpoint as checkpoints
 from .chains import ChainGroup, num_steps
