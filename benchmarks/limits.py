@@ -142,16 +142,18 @@ def step_against_bare(name: str, repeats: int, num_steps: int) -> dict:
     return summary | {"ratio": statistics.median(ratios), "ratios": ratios, "pairs": repeats}
 
 
-def matrix_rate(case: Case) -> dict:
+def matrix_rate(name: str) -> dict:
     """Rate of the multiplication at the heart of a case, and what the arithmetic of one step costs at that rate."""
-    width, batch = case.widths[0], case.batch_size
-    left, right, out = torch.randn(batch, width), torch.randn(width, width), torch.empty(batch, width)
-    seconds = min(clock(lambda: torch.mm(left, right, out=out), 100))
+    case = CASES[name]
+    width, batch, chains = case.widths[0], case.batch_size, case.num_chains
+    left, right = torch.randn(chains, batch, width), torch.randn(chains, width, width)
+    out = torch.empty(chains, batch, width)
+    seconds = min(clock(lambda: torch.bmm(left, right, out=out), 50)) / chains
     layers = len(case.widths) - 1
     multiplications = 3 * layers - 1  # forward, gradient of the weights, gradient of the inputs but the first's
     flop = 2 * batch * width * width
     return {
-        "case": case.label, "gflop_per_second": flop / seconds / 1e9, "multiplications": multiplications,
+        "case": name, "label": case.label, "gflop_per_second": flop / seconds / 1e9, "multiplications": multiplications,
         "gflop_per_step": case.num_chains * multiplications * flop / 1e9,
         "floor_ms": 1000 * case.num_chains * multiplications * seconds,
     }  # fmt: skip
@@ -187,8 +189,12 @@ def measure_limits(threads: int) -> dict:
     return {
         "noise": noise_rates(),
         "noise_check": noise_check(),
-        "matrix": matrix_rate(CASES["dln-1m"]),
-        "step": [step_against_bare("dln-1m", 7, 8), step_against_bare("dln-97k", 5, 40)],
+        "matrix": [matrix_rate("dln-1m"), matrix_rate("dln-97k"), matrix_rate("dln-12k")],
+        "step": [
+            step_against_bare("dln-1m", 7, 8),
+            step_against_bare("dln-97k", 5, 40),
+            step_against_bare("dln-12k", 5, 100),
+        ],
         "profile": [profile("tms", 300), profile("dln-900", 300), profile("dln-97k", 40), profile("dln-1m", 10)],
     }
 

@@ -7,10 +7,12 @@ import json
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+TARGET = 1.25  # a sampler step over a bare forward and backward pass, at most
+NOISE_IN_USE = "PyTorch normal_, float32, contiguous"
 
 OPENING = """# Benchmarks
 
-How long one step of one chain takes here and in [devinterp](https://pypi.org/project/devinterp/), the library of the
+How long one step of one chain takes here and in devinterp, the library of the
 field, and how far a step is from the work that no sampler can avoid. Every number of this page was written by
 `benchmarks/page.py` from `data/recorded/benchmarks.json`; `make bench` makes both again.
 """
@@ -41,7 +43,8 @@ TRIED = """## What was tried
   saves. The ziggurat of NumPy. Intel's `mkl_random`, somewhat faster but in double precision only and a gigabyte large.
 - **Refused.** Rademacher or three-point noise keeps the variance but not the fourth cumulant, so the draws are no
   longer those of the stated algorithm. Noise shared, negated or rotated between chains makes them dependent. A
-  just-in-time compiled generator needs a compiler at run time. bfloat16 has no arithmetic units on this processor.
+  just-in-time compiled generator needs a compiler at run time. bfloat16 has no arithmetic units on the processor of the
+  trials.
   A second thread for the noise would not be the same number of threads.
 """
 
@@ -132,9 +135,8 @@ def precision(rows: list[dict]) -> str:
     return "## Precision per second\n\n" + text + "\n" + table(head, body)
 
 
-def physical_limit(limits: dict) -> str:
-    matrix = limits["matrix"]
-    head = ["Model", "Bare forward and backward (ms)", "One sampler step (ms)", "Ratio", "Range", "Ratio of the least"]
+def physical_limit(limits: dict, rows: list[dict]) -> str:
+    head = ["Model", "Bare (ms)", "Sampler step (ms)", "Ratio", "Range", "Ratio of the least"]
     body = [
         [
             s["label"], f"{s['bare_ms']:.2f}", f"{s['step_ms']:.2f}", f"{s['ratio']:.2f}x",
@@ -143,19 +145,48 @@ def physical_limit(limits: dict) -> str:
         for s in limits["step"]
     ]  # fmt: skip
     largest = limits["step"][0]
-    target = "met" if largest["ratio"] <= 1.25 else "**missed**"
+    target = "met" if largest["ratio"] <= TARGET else "**missed**"
     text = (
         f"All {largest['num_chains']} chains, one step. *Bare* is the forward and backward pass of each chain's "
-        f"minibatch by plain PyTorch and nothing else. Target for {largest['label']}: at most 1.25x, {target}.\n"
+        "minibatch by plain PyTorch and nothing else. "
+        f"Target for {largest['label']}: at most {TARGET}x, {target}.\n"
     )
-    floor = (
-        f"\nBelow that stands the arithmetic. A step of {matrix['case']} needs {matrix['multiplications']} products "
-        f"a chain, {matrix['gflop_per_step']:.2f} Gflop in all; the same product measured alone runs at "
-        f"{matrix['gflop_per_second']:.0f} Gflop/s, so no step in float32 on this processor is below "
-        f"{matrix['floor_ms']:.1f} ms. The sampler's step takes {largest['step_ms'] / matrix['floor_ms']:.2f} times "
-        f"that, the bare pass {largest['bare_ms'] / matrix['floor_ms']:.2f} times.\n"
+    return "## Against the physical limit\n\n" + text + "\n" + table(head, body) + arithmetic(limits, rows)
+
+
+def arithmetic(limits: dict, rows: list[dict]) -> str:
+    """The least that matrix products and noise can cost, and the ratio to devinterp that this leaves possible."""
+    noise_ns = min(r["ns"] for r in limits["noise"] if r["generator"].startswith(NOISE_IN_USE))
+    steps = {s["case"]: s for s in limits["step"]}
+    theirs = {r["case"]: r for r in rows if r["variant"] == "default"}
+    body = []
+    for matrix in limits["matrix"]:
+        row = theirs.get(matrix["case"])
+        if row is None:
+            continue
+        noise_ms = noise_ns * 1e-6 * row["num_parameters"] * row["num_chains"]
+        least = matrix["floor_ms"] + noise_ms
+        body.append([
+            matrix["label"], f"{matrix['gflop_per_step']:.2f}", f"{matrix['gflop_per_second']:.0f}",
+            f"{matrix['floor_ms']:.2f}", f"{noise_ms:.2f}", f"{steps[matrix['case']]['step_ms_least'] / least:.2f}x",
+            f"{row['theirs_ms'] * row['num_chains'] / least:.1f}x",
+        ])  # fmt: skip
+    head = [
+        "Model",
+        "Gflop a step",
+        "Gflop/s",
+        "Products (ms)",
+        "Noise (ms)",
+        "Our least over both",
+        "Best ratio possible",
+    ]
+    text = (
+        "\nBelow that stands the arithmetic: the matrix products of a step of all chains at the rate that the same "
+        "product reaches alone, and the noise at the best rate of the table below. The last column is what a sampler "
+        "that does nothing else would reach against devinterp as documented, in this run; a floor above it cannot be "
+        "met in float32 on one thread of this processor.\n\n"
     )
-    return "## Against the physical limit\n\n" + text + "\n" + table(head, body) + floor
+    return text + table(head, body)
 
 
 def profile(limits: dict) -> str:
@@ -181,7 +212,7 @@ def noise(limits: dict) -> str:
         "vectorised Box-Muller transform. It takes its fast path only for contiguous float32 blocks, so that is all "
         "it is given; float64 chains widen float32 noise. Its scale is an argument of the call, which saves a "
         "pass.\n\nWhy it is exact: the Box-Muller transform maps uniform numbers to normal ones without "
-        f"approximation; what is finite is the uniforms, of {check['bits']} bits. The furthest number is "
+        f"approximation but float32 rounding; the uniforms have {check['bits']} bits. The furthest number is "
         f"{check['furthest']:.2f} standard deviations out, the variance is short of one by "
         f"{check['variance_deficit']:.1e}, a few units in the last place of float32 and far below the discretisation "
         f"of any usable step. Tested on {check['numbers']:,} numbers: the first four moments are {moments} standard "
@@ -209,7 +240,7 @@ def page(record: dict) -> str:
     rows, limits = record["rows"], record["limits"]
     sections = [OPENING, side_by_side(rows), METHOD, details(rows), precision(rows)]
     if limits:
-        sections += [physical_limit(limits), profile(limits), noise(limits)]
+        sections += [physical_limit(limits, rows), profile(limits), noise(limits)]
     return "\n".join([*sections, TRIED, provenance(record)])
 
 
