@@ -55,7 +55,7 @@ import pandas as pd
 import torch
 from myst_nb import glue
 from scipy import stats
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from devinterp_core import dln
 from devinterp_core.companion import claims, figures

@@ -352,7 +352,7 @@ seen = sorted({*jumps.level, *jumps.next_level})
 ax.set_xticks(ladder_loss[seen], labels[seen], rotation=90)
 ax.invert_xaxis()
 ax.set(xlabel="level, at its loss", ylabel=r"LLC estimate $\hat\lambda$")
-figures.save(fig, "fig-jumps", data=jumps)
+figures.save(fig, "fig-jumps", data=jumps if num_jumps else pd.DataFrame({"num_jumps": [0]}))
 
 # %% [markdown]
 # All runs together made {glue:text}`num_all_jumps` jumps between rests. Of the {glue:text}`num_jumps` examined, the LLC

@@ -14,7 +14,8 @@ from devinterp_core.sampler import sample
 
 @pytest.mark.parametrize(
     ("powers", "expected"),
-    [((0, 1), (Fraction(1, 2), 1)), ((1, 2), (Fraction(1, 4), 1)), ((1, 1), (Fraction(1, 2), 2)), ((3, 3), (Fraction(1, 6), 2))],
+    [((0, 1), (Fraction(1, 2), 1)), ((1, 2), (Fraction(1, 4), 1)), ((1, 1), (Fraction(1, 2), 2)),
+     ((3, 3), (Fraction(1, 6), 2))],
 )  # fmt: skip
 def test_monomial_learning_coefficients(powers, expected):
     assert potentials.monomial_learning_coefficient(powers) == expected
@@ -30,7 +31,9 @@ def test_quadrature_of_one_regular_direction_is_the_closed_form():
 def test_quadrature_tends_to_the_learning_coefficient(powers):
     truth = float(potentials.monomial_learning_coefficient(powers)[0])
     errors = [abs(potentials.exact_tempered_mean(potentials.monomial(powers), n) - truth) for n in (1e3, 1e6, 1e12)]
-    assert errors[0] > errors[1] > errors[2] and errors[2] < 0.05 * truth  # slowest for (2, 3): the gap falls as n^(-1/12)
+    assert (
+        errors[0] > errors[1] > errors[2] and errors[2] < 0.05 * truth
+    )  # slowest for (2, 3): the gap falls as n^(-1/12)
 
 
 def test_multiplicity_slows_the_approach_logarithmically():
