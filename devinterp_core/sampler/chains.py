@@ -15,8 +15,8 @@ from .target import Target
 
 # Samples of observed data evaluated at once, over all chains of a group.
 OBSERVE_CHUNK = 65_536
-# Steps from which tracing the gradient (a few tenths of a second) pays.
-TRACE_FROM = 500
+# Steps from which a traced gradient is used: a few tenths of a second, repaid within a few hundred steps.
+TRACE_FROM = 100
 # Records between two looks whether any chain is still finite.
 DIVERGENCE_CHECK = 32
 
