@@ -123,13 +123,13 @@ class Case:
 
 
 CASES = {
-    "tms": Case("TMS, 2 hidden, 6 features", "toy", 10, 400, 1e-4, 15.0),
-    "dln-900": Case("DLN 20-16-16-20", "linear", 10, 400, 1e-4, 15.0, (20, 16, 16, 20)),
-    "dln-12k": Case("DLN 64-64-64-64", "linear", 10, 150, 1e-4, 5.0, (64, 64, 64, 64)),
-    "dln-97k": Case("DLN 180-180-180-180", "linear", 4, 100, 1e-5, 2.5, (180, 180, 180, 180)),
-    "dln-1m": Case("DLN 580-580-580-580", "linear", 4, 30, 1e-5, 2.0, (580, 580, 580, 580)),
+    "tms": Case("TMS, 2 hidden, 6 features", "toy", 10, 300, 1e-4, 15.0),
+    "dln-900": Case("DLN 20-16-16-20", "linear", 10, 300, 1e-4, 15.0, (20, 16, 16, 20)),
+    "dln-12k": Case("DLN 64-64-64-64", "linear", 10, 80, 1e-4, 5.0, (64, 64, 64, 64)),
+    "dln-97k": Case("DLN 180-180-180-180", "linear", 4, 60, 1e-5, 2.5, (180, 180, 180, 180)),
+    "dln-1m": Case("DLN 580-580-580-580", "linear", 4, 16, 1e-5, 2.0, (580, 580, 580, 580)),
     "decoder": Case(
-        "Decoder, 2 layers", "language", 4, 12, 1e-6, None, batch_size=32, num_samples=512, against="devinterp-2.0.1"
+        "Decoder, 2 layers", "language", 4, 20, 1e-6, None, batch_size=32, num_samples=512, against="devinterp-2.0.1"
     ),
 }
 

@@ -126,20 +126,21 @@ def step_against_bare(name: str, repeats: int, num_steps: int) -> dict:
     bare, steps = bare_pass(case), sampler_steps(case)
     bare()
     steps(2)
-    pairs = []
+    bares, shorts, longs = [], [], []
     for _ in range(repeats):
-        bare_seconds = statistics.fmean(clock(bare, num_steps))
-        start = time.perf_counter()
-        steps(2)
-        middle = time.perf_counter()
-        steps(2 + num_steps)
-        step_seconds = (time.perf_counter() - middle - (middle - start)) / num_steps
-        pairs.append((bare_seconds, step_seconds))
-    ratios = [step / bare for bare, step in pairs]
-    summary = {"case": name, "label": case.label, "num_chains": case.num_chains, "batch_size": case.batch_size}
-    for part, values in (("bare", [b for b, _ in pairs]), ("step", [s for _, s in pairs])):
-        summary |= {f"{part}_ms": 1000 * statistics.median(values), f"{part}_ms_least": 1000 * min(values)}
-    return summary | {"ratio": statistics.median(ratios), "ratios": ratios, "pairs": repeats}
+        bares.append(statistics.fmean(clock(bare, num_steps)))
+        for calls, total in ((shorts, 2), (longs, 2 + num_steps)):
+            start = time.perf_counter()
+            steps(total)
+            calls.append(time.perf_counter() - start)
+    whole = [(long - statistics.median(shorts)) / num_steps for long in longs]
+    ratios = [step / bare_seconds for step, bare_seconds in zip(whole, bares, strict=True)]
+    return {
+        "case": name, "label": case.label, "num_chains": case.num_chains, "batch_size": case.batch_size,
+        "bare_ms": 1000 * statistics.median(bares), "step_ms": 1000 * statistics.median(whole),
+        "bare_ms_least": 1000 * min(bares), "step_ms_least": 1000 * (min(longs) - min(shorts)) / num_steps,
+        "ratio": statistics.median(ratios), "ratios": ratios, "pairs": repeats,
+    }  # fmt: skip
 
 
 def matrix_rate(name: str) -> dict:
