@@ -47,7 +47,9 @@ def calibrate(
     r"""Propose `step_size` = `fraction` / (largest curvature of the posterior) and test it with MALA.
 
     The curvature at a singular $w^*$ says little about its surroundings, so short MALA chains walk away from $w^*$, the
-    curvature is measured again where they end, and the step is shortened until it fits what they meet.
+    curvature is measured again where they end, and the step is shortened until it fits what they meet. They see only
+    as far as `num_steps` carries them: around a $w^*$ without any curvature the posterior may still be stiffer further
+    out. Judge the run itself by its virial ratio and `devinterp_core.diagnostics.trace_plot`.
 
     Args:
         model, data, loss, n_beta, localization, mask: as for `devinterp_core.sampler.sample`. At most
