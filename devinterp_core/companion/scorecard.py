@@ -93,7 +93,7 @@ def _misses(runs: list[Run]) -> list[str]:
         return [*lines, "None.", ""]
     for run, claim in misses:
         lines.append(
-            f"- {run.link}: {_plain(claim.statement)} Paper or closed form: {_plain(claims.show(claim.paper))}; "
+            f"- {run.link}: {_plain(claim.statement)}. Paper or closed form: {_plain(claims.show(claim.paper))}; "
             f"measured: {_plain(claims.show(claim.measured))} ({_plain(claims.show_interval(claim.interval))}). "
             f"{_plain(claim.detail)}"
         )
