@@ -3,6 +3,7 @@
 import matplotlib
 import pytest
 import torch
+from matplotlib import pyplot
 from torch import nn
 
 from devinterp_core.calibration import calibrate
@@ -65,3 +66,4 @@ def test_trace_plot_shows_every_chain_and_the_numbers():
     title = figure.get_suptitle()
     assert all(word in title for word in ("R-hat", "ESS", "virial", "diverged 0 of 4"))
     assert all(axis.get_xlabel() and axis.get_ylabel() for axis in (loss, distance, running))
+    pyplot.close(figure)
