@@ -78,13 +78,14 @@ class Method:
         if len(gradients) == 1:
             offset = w - self.centre
             squared, product = torch.linalg.vecdot(offset, offset), torch.linalg.vecdot(offset, gradients[0])
-        else:  # large: one row at a time, by the dot product of the BLAS
-            squared, product = torch.empty(2, len(w), dtype=w.dtype, device=w.device)
+        else:  # large: one parameter of one chain at a time, by the dot product of the BLAS
+            squared, product = torch.zeros(2, len(w), dtype=w.dtype, device=w.device)
             for c in range(len(w)):
-                offset = w[c] - self.centre[0]
-                squared[c] = torch.dot(offset, offset)
-                pieces = zip(offset.split([g.shape[1] for g in gradients]), gradients, strict=True)
-                product[c] = sum(torch.dot(piece, g[c]) for piece, g in pieces)
+                sizes = [g.shape[1] for g in gradients]
+                for piece, centre, g in zip(w[c].split(sizes), self.centre[0].split(sizes), gradients, strict=True):
+                    offset = piece - centre
+                    squared[c] += torch.dot(offset, offset)
+                    product[c] += torch.dot(offset, g[c])
         return torch.stack([squared, self.target.n_beta * product + self.target.localization * squared])
 
     @staticmethod
