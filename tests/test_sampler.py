@@ -14,7 +14,7 @@ import xarray
 from torch import nn
 
 from devinterp_core.llc import local_learning_coefficient
-from devinterp_core.sampler import DivergenceError, sample
+from devinterp_core.sampler import DivergenceError, sample, sample_many
 from devinterp_core.sampler.methods import METHODS
 
 TYPE_ERRORS = (TypeError, ValueError, jaxtyping.TypeCheckError)  # in tests the annotations are checked first
@@ -180,7 +180,7 @@ def test_observed_losses_are_those_of_the_draws():
 
 
 def test_traced_and_plain_evaluation_agree(monkeypatch):
-    from devinterp_core.sampler import evaluate
+    from devinterp_core.vectorized import evaluator as evaluate
 
     model = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 1)).double()
     _, data = linear_problem()
@@ -311,3 +311,81 @@ def test_checkpoint_of_another_run_is_refused_and_kept(tmp_path):
     path.write_bytes(content[: len(content) // 2])
     with pytest.raises(ValueError, match="not a readable"):
         sample(model, data, squared_error, step_size=1e-3, num_draws=5, checkpoint=path, progress=False)
+
+
+# ------------------------------------------------------------------------------------------------ several models
+
+
+@pytest.mark.parametrize(("method", "step_size"), [("sgnht", 4e-3), ("rmsprop_sgld", 4e-3), ("mala", 1.2e-2)])
+def test_chains_of_several_models_stay_at_their_own_centres(method, step_size):
+    """Away from the minimum the localised posterior is still a Gaussian, of mean m and covariance S = 1 / (nb h + g):
+    nb (E L - L(w*)) = nb / 2 (h S + h m^2 - h w*^2), another number for each centre."""
+    starts = torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.5, 0.1], [-2.0, 0.0, 0.3]], dtype=torch.float64)
+    n_beta, gamma = 2.0, 5.0
+    draws = sample_many(
+        [Point(start) for start in starts], torch.zeros(1, dtype=torch.float64), anisotropic, step_size=step_size,
+        n_beta=n_beta, localization=gamma, num_chains=300, num_draws=100, num_burnin=600, num_steps_between_draws=5,
+        method=method, keep_parameters=True, progress=False,
+    )  # fmt: skip
+    precision = n_beta * CURVATURES + gamma
+    mean = gamma * starts / precision
+    spread = n_beta / 2 * (CURVATURES * (1 / precision + mean**2 - starts**2)).sum(1)
+    assert dict(draws.sizes)["model"] == 3 and draws.loss_difference.dims == ("model", "chain", "draw")
+    for index in range(3):
+        own = draws.isel(model=index)
+        np.testing.assert_allclose(own.parameters.values.reshape(-1, 3).mean(0), mean[index], atol=0.02)
+        estimate = local_learning_coefficient(own)
+        assert estimate.mean == pytest.approx(float(spread[index]), abs=0.03 * (1 + abs(float(spread[index]))))
+        assert float(own.distance.isel(draw=0).min()) >= 0
+
+
+@pytest.mark.parametrize("batch_size", [None, 100])
+def test_each_model_may_have_its_own_data(batch_size):
+    """At the minimum of each model's own quadratic, L = c |w - a|^2, the LLC is nb c / (2 nb c + g) a dimension; with
+    the data of another model it would be far away."""
+    truths = torch.tensor([[1.0, 1.0, 1.0], [-3.0, 2.0, 0.5]], dtype=torch.float64)
+    scales = [1.0, 3.0]
+    x = torch.eye(3, dtype=torch.float64).repeat(200, 1)
+    models, data = [], []
+    for truth, scale in zip(truths, scales, strict=True):
+        model = nn.Linear(3, 1, bias=False, dtype=torch.float64)
+        model.weight.data.copy_(truth[None])
+        models.append(model)
+        data.append((scale * x, scale * x @ truth))
+    n_beta, gamma = 30.0, 10.0
+    draws = sample_many(
+        models, data, squared_error, step_size=2e-3, n_beta=n_beta, localization=gamma, num_chains=300, num_draws=100,
+        num_burnin=400, num_steps_between_draws=5, batch_size=batch_size, method="sgld", progress=False,
+    )  # fmt: skip
+    for index, scale in enumerate(scales):
+        c = scale**2 / 3
+        discretised = 1 / (1 - 2e-3 * (2 * n_beta * c + gamma) / 4)
+        # minibatches of 100 see each direction 33 +- 5 times: noise of the gradient, proportional to (w - a)^2
+        expected = 3 * n_beta * c / (2 * n_beta * c + gamma) * discretised
+        estimate = local_learning_coefficient(draws.isel(model=index))
+        assert estimate.mean == pytest.approx(expected, rel=0.02 if batch_size is None else 0.05)
+
+
+def test_several_models_are_checked():
+    x, y = linear_problem()[1]
+    model, other = linear_problem()[0], nn.Linear(3, 1, bias=False, dtype=torch.float64)
+    settings = {"step_size": 1e-4, "num_draws": 5, "progress": False}
+    with pytest.raises(ValueError, match="no models"):
+        sample_many([], (x, y), squared_error, **settings)
+    with pytest.raises(ValueError, match="another architecture"):
+        sample_many([model, nn.Linear(3, 1, dtype=torch.float64)], (x, y), squared_error, **settings)
+    with pytest.raises(ValueError, match="data sets were given"):
+        sample_many([model, other], [(x, y)], squared_error, **settings)
+    with pytest.raises(ValueError, match="another shape"):
+        sample_many([model, other], [(x, y), (x[:9], y[:9])], squared_error, **settings)
+    two = [nn.Sequential(nn.Linear(3, 2, bias=False), nn.Linear(2, 1, bias=False)).double() for _ in range(2)]
+    mask = {"0.weight": torch.ones(2, 3, dtype=torch.bool)}
+    with pytest.raises(ValueError, match="which the mask freezes"):
+        sample_many(two, (x, y), squared_error, mask=mask, **settings)
+
+
+def test_many_models_of_one_are_that_one():
+    model, data = linear_problem()
+    settings = {"step_size": 1e-4, "num_draws": 20, "batch_size": 50, "progress": False, "seed": 3}
+    one, many = sample(model, data, squared_error, **settings), sample_many([model], data, squared_error, **settings)
+    xarray.testing.assert_identical(one, many.isel(model=0, drop=True))

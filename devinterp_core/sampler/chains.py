@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .evaluate import Evaluator
+from devinterp_core.vectorized import Evaluator
+
 from .methods import METHODS, Method
 from .noise import NormalSource
 from .records import Records
@@ -29,12 +30,18 @@ def num_steps(settings: dict[str, Any]) -> int:
 class ChainGroup:
     """The chains that advance together: their state, their random numbers, their records."""
 
-    def __init__(self, target: Target, settings: dict, observed: dict, num_chains: int, index: int, full_batch: bool):
+    def __init__(
+        self, target: Target, settings: dict, observed: dict, num_chains: int, index: int, full_batch: bool,
+        evaluator: Evaluator,
+    ):  # fmt: skip
         self.target, self.settings, self.observed, self.full_batch = target, settings, observed, full_batch
+        self.evaluator = evaluator
         torch.manual_seed(settings["seed"] * 1_000_003 + index)
         self.noise = NormalSource(settings["seed"] * 1_000_003 + index, target.centre.device)
-        self.evaluator = Evaluator(target, trace=num_steps(settings) >= TRACE_FROM)
-        self.w = target.centre.repeat(num_chains, 1)
+        centres = target.centre[None] if target.centres is None else target.centres
+        self.model_of_chain = target.model_of(torch.arange(num_chains, device=centres.device))  # counted in this group
+        self.centres = centres[: int(self.model_of_chain.max()) + 1]
+        self.w = self.centres[self.model_of_chain]
         self.method: Method = METHODS[settings["method"]](
             target, self.w, self.noise, settings["step_size"], settings["num_burnin"]
         )
@@ -51,7 +58,8 @@ class ChainGroup:
         while True:
             recording = self._record_index()
             batch, indices = self._batch()
-            losses, gradients = self.evaluator.losses_and_gradient(self.w, batch, self.full_batch)
+            one_batch = self.full_batch and not self.target.own_data
+            losses, gradients = self.evaluator.losses_and_gradient(self.w, batch, one_batch)
             position, losses = self.method.settle(self.w, losses, gradients, self.step)
             if recording is not None:
                 self._record(*recording, position, losses, indices, gradients)
@@ -76,22 +84,40 @@ class ChainGroup:
 
     def _batch(self) -> tuple[tuple[Tensor, ...], Tensor | None]:
         if self.full_batch:
-            return self.target.data, None
+            return self._own(self.target.data, self.model_of_chain), None
         indices = self.noise.integers(self.target.num_samples, (len(self.w), self.settings["batch_size"]))
+        return self._gather(indices), indices
+
+    def _gather(self, indices: Tensor) -> tuple[Tensor, ...]:
+        """The samples `indices[chain, sample]` of each chain's data set."""
+        if self.target.own_data:
+            indices = indices + self.target.num_samples * self.model_of_chain[:, None]
         flat = indices.view(-1)
-        return tuple(t.index_select(0, flat).view(*indices.shape, *t.shape[1:]) for t in self.target.data), indices
+        return tuple(t.index_select(0, flat).view(*indices.shape, *t.shape[1:]) for t in self.target.data)
+
+    def _own(self, data: tuple[Tensor, ...], models: Tensor) -> tuple[Tensor, ...]:
+        """The data as they are if all models share them, else `[len(models), sample, ...]`."""
+        if not self.target.own_data:
+            return data
+        return tuple(t.view(-1, self.target.num_samples, *t.shape[1:])[models] for t in data)
 
     def _losses_at_centre(self) -> Tensor:
+        """Every sample's loss at each model's centre, `[model, sample]`."""
         size = max(self.settings["batch_size"], 1024) if not self.full_batch else self.target.num_samples
-        chunks = zip(*(t.split(size) for t in self.target.data), strict=True)
-        return torch.cat([self.evaluator.losses(self.target.centre[None], chunk, True)[0] for chunk in chunks])
+        data = self._own(self.target.data, torch.arange(len(self.centres), device=self.w.device))
+        chunks = zip(*(t.split(size, dim=int(self.target.own_data)) for t in data), strict=True)
+        shared = not self.target.own_data
+        return torch.cat([self.evaluator.losses(self.centres, chunk, shared) for chunk in chunks], dim=1)
 
     def _difference(self, losses: Tensor, indices: Tensor | None) -> Tensor:
         if self.baseline is not None:
-            at_centre = self.baseline if indices is None else self.baseline[indices]
+            of_chain = self.baseline[self.model_of_chain] if len(self.centres) > 1 else self.baseline
+            at_centre = of_chain if indices is None else of_chain.expand(len(self.w), -1).gather(1, indices)
+        elif len(self.centres) == 1:  # all chains' samples in one batch of one model
+            batch = tuple(t.flatten(0, 1) for t in self._gather(indices))
+            at_centre = self.evaluator.losses(self.centres, batch, True).view(indices.shape)
         else:
-            batch = tuple(t.index_select(0, indices.view(-1)) for t in self.target.data)
-            at_centre = self.evaluator.losses(self.target.centre[None], batch, True).view(indices.shape)
+            at_centre = self.evaluator.losses(self.centres[self.model_of_chain], self._gather(indices), False)
         return losses.sub(at_centre).mean(1, dtype=torch.float64)
 
     def _record(

@@ -23,7 +23,7 @@ def run_key(target: Target, settings: dict[str, Any], observe: dict[str, tuple[t
         *target.model.state_dict().values(),
         *(t for name in sorted(observe) for t in observe[name]),
     ]
-    for tensor in [*tensors, *([] if target.mask is None else [target.mask])]:
+    for tensor in [*tensors, *(t for t in (target.mask, target.centres) if t is not None)]:
         digest.update(repr((tensor.shape, tensor.dtype)).encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from .evaluate import PerSampleLoss
+from devinterp_core.vectorized import PerSampleLoss
+
 from .target import Target
 
 # Samples of the data from which curvature is measured.
@@ -13,7 +14,7 @@ MAX_SAMPLES = 4096
 
 def hessian_product(target: Target, w: Tensor, direction: Tensor) -> Tensor:
     r"""$\nabla^2 U(w)\, v$ on the mask, $U$ with the loss on (at most `MAX_SAMPLES` of) the data; both flat."""
-    module = PerSampleLoss(target)
+    module = PerSampleLoss(target.model, target.losses)
     batch = tuple(t[:MAX_SAMPLES] for t in target.data)
 
     def potential_gradient(flat: Tensor) -> Tensor:

@@ -73,3 +73,13 @@ def to_dataset(groups: list[dict[str, np.ndarray]], attrs: dict[str, Any]) -> xa
     variables["diverged"] = (("chain",), arrays["diverged_at"] >= 0)
     num_chains, num_draws = arrays["loss_difference"].shape
     return xarray.Dataset(variables, coords={"chain": np.arange(num_chains), "draw": np.arange(num_draws)}, attrs=attrs)
+
+
+def by_model(draws: xarray.Dataset, num_models: int) -> xarray.Dataset:
+    """Split the dimension `chain` of consecutive models' chains into `model` and `chain`."""
+    num_chains, variables = draws.sizes["chain"] // num_models, {}
+    for name, variable in draws.data_vars.items():
+        values = variable.values.reshape(num_models, num_chains, *variable.shape[1:])
+        variables[name] = (("model", *variable.dims), values, variable.attrs)
+    coords = {"model": np.arange(num_models), "chain": np.arange(num_chains), "draw": draws.draw}
+    return xarray.Dataset(variables, coords=coords, attrs=draws.attrs)

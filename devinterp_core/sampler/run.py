@@ -1,6 +1,9 @@
 """`sample`: from a model, data and a loss to an `xarray.Dataset` of draws."""
 
+import math
 import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +12,17 @@ import xarray
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from devinterp_core.vectorized import Evaluator
+
 from . import checkpoint as checkpoints
-from .chains import ChainGroup, num_steps
+from .chains import TRACE_FROM, ChainGroup, num_steps
 from .curvature import largest_curvature
 from .methods import METHODS
-from .records import to_dataset
-from .target import Batch, Loss, as_tensors, make_target
+from .records import by_model, to_dataset
+from .target import Batch, Loss, Target, as_tensors, make_target
+
+# Numbers of all chains that advance together when there are several models: enough to repay launching operations.
+GROUP_COORDINATES = 1_000_000
 
 
 class DivergenceError(RuntimeError):
@@ -84,52 +92,93 @@ def sample(
 
     Reference: Lau et al. (2025), the estimator; Welling & Teh (2011), SGLD.
     """
-    if method not in METHODS:
-        raise ValueError(f"unknown method {method!r}; choose one of {sorted(METHODS)}")
-    _check_settings(locals())
+    run = Settings(
+        step_size=step_size, num_chains=num_chains, num_draws=num_draws, num_burnin=num_burnin,
+        num_steps_between_draws=num_steps_between_draws, batch_size=batch_size, method=method, seed=seed,
+        keep_parameters=keep_parameters, train_mode=train_mode, memory_budget=memory_budget,
+        checkpoint_every=checkpoint_every,
+    )  # fmt: skip
     target = make_target(model, data, loss, n_beta=n_beta, localization=localization, mask=mask, train_mode=train_mode)
-    if batch_size is not None and batch_size > target.num_samples:
-        raise ValueError(f"batch_size {batch_size} exceeds the {target.num_samples} samples of data")
-    if METHODS[method].full_batch and batch_size is not None:
-        raise ValueError(f"{method} accepts or rejects on the loss of all data: leave batch_size=None")
+    return draw_all(target, run, observe, progress, checkpoint)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of `sample` that do not depend on the problem, checked."""
+
+    step_size: float
+    num_chains: int = 4
+    num_draws: int = 200
+    num_burnin: int = 0
+    num_steps_between_draws: int = 1
+    batch_size: int | None = None
+    method: str = "sgld"
+    seed: int = 0
+    keep_parameters: bool = False
+    train_mode: bool = False
+    memory_budget: int = 4 * 2**30
+    checkpoint_every: int = 1000
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ValueError(f"unknown method {self.method!r}; choose one of {sorted(METHODS)}")
+        _check_settings(asdict(self))
+
+
+def draw_all(
+    target: Target,
+    run: Settings,
+    observe: dict[str, Batch] | None,
+    progress: bool,
+    checkpoint: str | os.PathLike | None,
+) -> xarray.Dataset:
+    """Advance all chains of all models, group by group."""
+    if run.batch_size is not None and run.batch_size > target.num_samples:
+        raise ValueError(f"batch_size {run.batch_size} exceeds the {target.num_samples} samples of data")
+    if METHODS[run.method].full_batch and run.batch_size is not None:
+        raise ValueError(f"{run.method} accepts or rejects on the loss of all data: leave batch_size=None")
     observed = {k: as_tensors(v, f"observe[{k!r}]", target.centre.device) for k, v in (observe or {}).items()}
     reserved = {"loss_difference", "burnin_loss_difference", "distance", "virial", "diverged", "diverged_at",
-                "acceptance", "parameters", "chain", "draw"} & set(observed)  # fmt: skip
+                "acceptance", "parameters", "model", "chain", "draw"} & set(observed)  # fmt: skip
     if reserved:
         raise ValueError(f"observe may not use the names {sorted(reserved)}")
 
-    bytes_a_chain = METHODS[method].copies * target.num_coordinates * target.centre.element_size()
-    group_size = max(1, min(num_chains, memory_budget // bytes_a_chain))
+    bytes_a_chain = METHODS[run.method].copies * target.num_coordinates * target.centre.element_size()
+    group_size = max(1, min(run.num_chains, run.memory_budget // bytes_a_chain))
     settings = {
-        "method": method, "step_size": step_size, "localization": localization, "n_beta": target.n_beta,
-        "num_chains": num_chains, "num_draws": num_draws, "num_burnin": num_burnin,
-        "num_steps_between_draws": num_steps_between_draws, "batch_size": batch_size or target.num_samples,
-        "num_samples": target.num_samples, "dimension": target.dimension, "seed": seed, "group_size": int(group_size),
+        "method": run.method, "step_size": run.step_size, "localization": target.localization,
+        "n_beta": target.n_beta, "num_chains": run.num_chains, "num_draws": run.num_draws,
+        "num_burnin": run.num_burnin, "num_steps_between_draws": run.num_steps_between_draws,
+        "batch_size": run.batch_size or target.num_samples, "num_samples": target.num_samples,
+        "dimension": target.dimension, "seed": run.seed, "group_size": int(group_size),
         "device": str(target.centre.device), "dtype": str(target.centre.dtype), "torch": str(torch.__version__),
-        "keep_parameters": int(keep_parameters), "train_mode": int(train_mode),
+        "keep_parameters": int(run.keep_parameters), "train_mode": int(run.train_mode),
     }  # fmt: skip
     path = None if checkpoint is None else Path(checkpoint)
     key = "" if path is None else checkpoints.run_key(target, settings, observed)
     saved = None if path is None else checkpoints.load(path, key)
     finished: list[dict[str, Any]] = saved["finished"] if saved else []
 
-    sizes = [min(group_size, num_chains - first) for first in range(0, num_chains, group_size)]
+    groups = list(_groups(target, run.num_chains, group_size))
+    traced = num_steps(settings) * len(groups) >= TRACE_FROM
+    evaluator = Evaluator(target.model, target.losses, target.names, trace=traced)
     devices = [target.centre.device] if target.centre.device.type == "cuda" else []
-    with tqdm(total=len(sizes) * num_steps(settings), disable=not progress, unit="step", desc=method) as bar:
+    with tqdm(total=len(groups) * num_steps(settings), disable=not progress, unit="step", desc=run.method) as bar:
         bar.update(len(finished) * num_steps(settings))
-        for group in range(len(finished), len(sizes)):
+        for group in range(len(finished), len(groups)):
             # A loss or a dropout layer that draws from the global state gets a seeded copy of it.
             with torch.random.fork_rng(devices=devices):
-                run = ChainGroup(target, settings, observed, sizes[group], group, full_batch=batch_size is None)
+                own, size = groups[group]
+                chains = ChainGroup(own, settings, observed, size, group, run.batch_size is None, evaluator)
                 if saved and saved["group"] == group:
-                    run.restore(saved["chains"])
-                    bar.update(run.step)
-                for step in run.steps():
+                    chains.restore(saved["chains"])
+                    bar.update(chains.step)
+                for step in chains.steps():
                     bar.update()
-                    if path is not None and step % checkpoint_every == 0:
-                        content = {"key": key, "finished": finished, "group": group, "chains": run.snapshot()}
+                    if path is not None and step % run.checkpoint_every == 0:
+                        content = {"key": key, "finished": finished, "group": group, "chains": chains.snapshot()}
                         checkpoints.save(path, content)
-                finished = [*finished, run.arrays()]
+                finished = [*finished, chains.arrays()]
             if path is not None:
                 checkpoints.save(path, {"key": key, "finished": finished, "group": -1, "chains": None})
 
@@ -137,11 +186,28 @@ def sample(
     if bool(draws.diverged.all()):
         last = int(draws.diverged_at.max())
         raise DivergenceError(
-            f"all {num_chains} chains diverged, the last at step {last} of {num_steps(settings)} with step_size "
-            f"{step_size:g}; try step_size <= {1 / largest_curvature(target):.2g} (one over the largest curvature "
-            "at w*), or see devinterp_core.calibration.calibrate"
+            f"all {draws.sizes['chain']} chains diverged, the last at step {last} of {num_steps(settings)} with "
+            f"step_size {run.step_size:g}; try step_size <= {1 / largest_curvature(target):.2g} (one over the largest "
+            "curvature at w*), or see devinterp_core.calibration.calibrate"
         )
-    return draws
+    return draws if target.centres is None else by_model(draws, target.num_models)
+
+
+def _groups(target: Target, num_chains: int, group_size: int) -> Iterator[tuple[Target, int]]:
+    """The chains that advance together: those of one model in pieces that fit, or those of several whole models."""
+    if target.centres is None:
+        for first in range(0, num_chains, group_size):
+            yield target, min(group_size, num_chains - first)
+        return
+    if group_size < num_chains:
+        raise ValueError(f"memory_budget holds {group_size} chains, not the {num_chains} of a model: raise it")
+    together = max(1, GROUP_COORDINATES // (num_chains * target.num_coordinates))
+    together = math.ceil(target.num_models / math.ceil(target.num_models / together))  # groups of nearly one size
+    for a in range(0, target.num_models, together):
+        centres = target.centres[a : a + together]
+        rows = slice(a * target.num_samples, (a + len(centres)) * target.num_samples)
+        data = tuple(t[rows] for t in target.data) if target.own_data else target.data
+        yield replace(target, centre=centres[0], centres=centres, data=data), len(centres) * num_chains
 
 
 def _check_settings(given: dict[str, Any]) -> None:

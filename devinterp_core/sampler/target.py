@@ -33,6 +33,9 @@ class Target:
         mask: which coordinates move; `None` means all.
         n_beta: $n\\beta$.
         localization: $\\gamma$.
+        centres: $w^*$ of several models whose chains advance together; None where there is one model.
+        chains_of_model: consecutive chains that belong to one model.
+        own_data: whether each model has its own data set; `data` then holds them one after the other.
     """
 
     model: nn.Module
@@ -45,10 +48,22 @@ class Target:
     mask: Bool[Tensor, " coordinate"] | None
     n_beta: float
     localization: float
+    centres: Float[Tensor, "model coordinate"] | None = None
+    chains_of_model: int = 1
+    own_data: bool = False
+
+    @property
+    def num_models(self) -> int:
+        return 1 if self.centres is None else len(self.centres)
 
     @property
     def num_samples(self) -> int:
-        return len(self.data[0])
+        """Samples of one data set."""
+        return len(self.data[0]) // (self.num_models if self.own_data else 1)
+
+    def model_of(self, chains: Tensor) -> Tensor:
+        """The model to which each chain belongs."""
+        return chains // self.chains_of_model if self.num_models > 1 else torch.zeros_like(chains)
 
     @property
     def num_coordinates(self) -> int:
@@ -62,6 +77,10 @@ class Target:
     def batch(self, tensors: tuple[Tensor, ...]) -> Batch:
         """The form of a batch that the caller's loss expects."""
         return tensors[0] if self.single else tensors
+
+    def losses(self, model: nn.Module, *tensors: Tensor) -> Tensor:
+        """Per-sample losses of a batch given as separate tensors."""
+        return self.loss(model, self.batch(tensors))
 
 
 def as_tensors(data: Batch, name: str, device: torch.device) -> tuple[Tensor, ...]:

@@ -48,7 +48,7 @@ class Method:
 
     def __init__(self, target: Target, w: Tensor, noise: NormalSource, step_size: float, num_burnin: int):
         self.target, self.noise, self.step_size, self.num_burnin = target, noise, step_size, num_burnin
-        self.centre = target.centre[None]
+        self.centre = w.clone() if target.num_models > 1 else target.centre.expand_as(w)  # [chain, coordinate]
         self.mask = None if target.mask is None else target.mask.to(w.dtype)[None]
         self.state: dict[str, Any] = {}
 
@@ -63,11 +63,13 @@ class Method:
     def masked_(self, tensor: Tensor, coordinates: slice) -> Tensor:
         return tensor if self.mask is None else tensor.mul_(self.mask[:, coordinates])
 
-    def potential_gradient_(self, gradient: Tensor, w: Tensor, coordinates: slice = slice(None)) -> Tensor:
+    def potential_gradient_(
+        self, gradient: Tensor, w: Tensor, chains: slice = slice(None), coordinates: slice = slice(None)
+    ) -> Tensor:
         r"""$\nabla U = n\beta\,\nabla L + \gamma\,(w - w^*)$, on the mask; overwrites `gradient`."""
         gradient.mul_(self.target.n_beta)
         if self.target.localization:
-            gradient.add_(w - self.centre[:, coordinates], alpha=self.target.localization)
+            gradient.add_(w - self.centre[chains, coordinates], alpha=self.target.localization)
         return self.masked_(gradient, coordinates)
 
     def normal_like(self, tensor: Tensor, scale: float = 1.0, coordinates: slice = slice(None)) -> Tensor:
@@ -82,7 +84,7 @@ class Method:
             squared, product = torch.zeros(2, len(w), dtype=w.dtype, device=w.device)
             for c in range(len(w)):
                 sizes = [g.shape[1] for g in gradients]
-                for piece, centre, g in zip(w[c].split(sizes), self.centre[0].split(sizes), gradients, strict=True):
+                for piece, centre, g in zip(w[c].split(sizes), self.centre[c].split(sizes), gradients, strict=True):
                     offset = piece - centre
                     squared[c] += torch.dot(offset, offset)
                     product[c] += torch.dot(offset, g[c])

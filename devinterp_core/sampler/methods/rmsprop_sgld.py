@@ -29,20 +29,23 @@ class RMSpropSGLD(Method):
             raise ValueError(
                 "rmsprop_sgld adapts its preconditioner during burn-in: give num_burnin >= 1 (100 or more)"
             )
-        self.state = {"V": torch.zeros_like(target.centre), "weight": 0.0}
+        self.model_of_chain = target.model_of(torch.arange(len(w), device=w.device))
+        self.state = {"V": w.new_zeros(int(self.model_of_chain.max()) + 1, w.shape[1]), "weight": 0.0}
 
     def preconditioner(self) -> Tensor:
-        """$G$, one number a coordinate, at most 1."""
+        """$G$, one number a coordinate, at most 1, shared by the chains of a model; a row a chain."""
         root = (self.state["V"] / max(self.state["weight"], 1e-30)).sqrt()
-        root = root + self.damping * root.max().clamp_min(1e-30)
-        return root.min() / root
+        root = root + self.damping * root.amax(1, keepdim=True).clamp_min(1e-30)
+        return (root.amin(1, keepdim=True) / root)[self.model_of_chain]
 
     def move(self, w: Tensor, gradients: list[Tensor], step: int) -> None:
         gradient = self.potential_gradient_(joined(gradients), w)
         if step < self.num_burnin:
             finite = torch.isfinite(gradient).all(dim=1)
-            squared = gradient[finite].square().mean(0) if finite.any() else torch.zeros_like(self.state["V"])
-            self.state["V"].mul_(self.decay).add_(squared, alpha=1 - self.decay)
+            for index, average in enumerate(self.state["V"]):
+                own = finite & (self.model_of_chain == index)
+                squared = gradient[own].square().mean(0) if own.any() else torch.zeros_like(average)
+                average.mul_(self.decay).add_(squared, alpha=1 - self.decay)
             self.state["weight"] = self.decay * self.state["weight"] + 1 - self.decay
             self._frozen = None
         if getattr(self, "_frozen", None) is None:

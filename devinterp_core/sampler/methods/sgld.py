@@ -23,7 +23,7 @@ class SGLD(Method):
             increment = self.noise.normal(piece.shape, piece.dtype, self.step_size**0.5)
             increment.add_(gradient, alpha=-half * self.target.n_beta)
             if pull:
-                increment.add_(self.centre[:, k], alpha=pull).sub_(piece, alpha=pull)
+                increment.add_(self.centre[chains, k], alpha=pull).sub_(piece, alpha=pull)
             piece.add_(self.masked_(increment, k))
 
     @staticmethod

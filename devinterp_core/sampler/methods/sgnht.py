@@ -40,7 +40,7 @@ class SGNHT(Method):
     def move(self, w: Tensor, gradients: list[Tensor], step: int) -> None:
         p, z, h = self.state["p"], self.state["z"], self.h
         for chains, k, gradient in blocks(w, gradients):
-            p[chains, k].sub_(self.potential_gradient_(gradient, w[chains, k], k), alpha=h)
+            p[chains, k].sub_(self.potential_gradient_(gradient, w[chains, k], chains, k), alpha=h)
         w.add_(p, alpha=h / 2)
         self._thermostat()
         decay = torch.exp(-z * h)

@@ -1,0 +1,134 @@
+"""Checkpoints of a training run on disk: safetensors, one file a step, all models of the run stacked in it."""
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+RECORD = "training.json"  # written last: a folder without it is unfinished
+
+
+class Checkpoints:
+    """The checkpoints of a finished run.
+
+    Args:
+        folder: where they lie.
+        model: the architecture; its parameters are not used.
+
+    Raises:
+        ValueError: no finished run in the folder, or checkpoints of another architecture.
+    """
+
+    def __init__(self, folder: str | os.PathLike, model: nn.Module):
+        self.folder, self.template = Path(folder), model
+        try:
+            self.record = json.loads((self.folder / RECORD).read_text())
+        except OSError:
+            raise ValueError(f"{self.folder} holds no finished training run (no {RECORD})") from None
+        self.steps: list[int] = self.record["steps"]
+        self.num_models: int = self.record["num_models"]
+        self._check_architecture(read(self.path(self.steps[0])))
+
+    def path(self, step: int) -> Path:
+        """The file of one step."""
+        return self.folder / f"step_{step:08d}.safetensors"
+
+    def load(self, step: int) -> dict[str, Float[Tensor, "model ..."]]:
+        """Parameters of all models after `step` steps, in the dtype of the architecture.
+
+        Raises:
+            ValueError: a step that was not kept, or a file that is not whole.
+        """
+        if step not in self.steps:
+            raise ValueError(f"no checkpoint of step {step}; there are {self.steps}")
+        tensors = read(self.path(step))
+        self._check_architecture(tensors)
+        return {name: tensors[name].to(p.dtype) for name, p in self.template.named_parameters()}
+
+    def vectors(self, step: int) -> Float[Tensor, "model coordinate"]:
+        """The same, each model's parameters flattened in `named_parameters` order."""
+        return torch.cat([tensor.flatten(1) for tensor in self.load(step).values()], dim=1)
+
+    def model(self, step: int, index: int = 0) -> nn.Module:
+        """One model of the run as a module."""
+        model, tensors = deepcopy(self.template), self.load(step)
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                parameter.copy_(tensors[name][index])
+        return model
+
+    def losses(self) -> Float[Tensor, "step model"]:
+        """Training loss of every step on its own batch, before the step."""
+        return read(self.folder / "losses.safetensors")["losses"]
+
+    def nearest(self, step: float) -> int:
+        """The kept step nearest to `step`."""
+        return min(self.steps, key=lambda kept: abs(kept - step))
+
+    def export(self, folder: str | os.PathLike, steps: Sequence[int], dtype: torch.dtype = torch.float16) -> None:
+        """Copy some checkpoints, in `dtype`, to a folder of their own that `Checkpoints` reads."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        for step in steps:
+            tensors = {name: tensor.to(dtype) for name, tensor in self.load(step).items()}
+            write(folder / self.path(step).name, tensors)
+        write_record(folder, {**self.record, "steps": sorted(steps)})
+
+    def _check_architecture(self, tensors: dict[str, Tensor]) -> None:
+        expected = {name: tuple(p.shape) for name, p in self.template.named_parameters()}
+        found = {name: tuple(tensor.shape[1:]) for name, tensor in tensors.items()}
+        if expected != found:
+            wrong = sorted(n for n in expected.keys() | found.keys() if expected.get(n) != found.get(n))[:3]
+            detail = "; ".join(f"{n}: {found.get(n, 'missing')}, expected {expected.get(n, 'none')}" for n in wrong)
+            raise ValueError(f"the checkpoints in {self.folder} belong to another architecture ({detail})")
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file.
+
+    Raises:
+        ValueError: if it is missing or not whole; it is left as it is.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no iterator
+    except FileNotFoundError:
+        raise ValueError(f"{path} is missing") from None
+    except SafetensorError as error:
+        raise ValueError(
+            f"{path} is truncated or not a safetensors file ({error}); delete it and train again: training continues "
+            "from its last saved state, or from the start where there is none"
+        ) from error
+
+
+def write(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Write so that a kill at any moment leaves the old file or the new one, whole."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary)
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def write_record(folder: Path, record: dict) -> None:
+    """Mark the run in `folder` as finished."""
+    temporary = folder / f".{RECORD}.{os.getpid()}.tmp"
+    temporary.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+    os.replace(temporary, folder / RECORD)
+
+
+@contextlib.contextmanager
+def temporary_files_removed(folder: Path) -> Iterator[None]:
+    """Remove what killed writers left, on entering; the caller holds the folder's lock."""
+    for left in folder.glob(".*.tmp"):
+        shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+    yield

@@ -1,0 +1,208 @@
+"""`train`: several models of one architecture, trained side by side, with checkpoints in a cache shared by everyone.
+
+A run is keyed by everything that its checkpoints depend on. Whoever asks for it first trains it, whoever asks meanwhile
+waits, and whoever asks later reads. A killed run continues from its last saved state, with bit-identical results on one
+device.
+"""
+
+import dataclasses
+import hashlib
+import inspect
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from filelock import FileLock
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from devinterp_core.vectorized import Evaluator
+
+from .checkpoints import RECORD, Checkpoints, read, temporary_files_removed, write, write_record
+from .optimizers import Optimizer
+from .settings import TrainingSettings
+
+STATE = "state.safetensors"
+# Losses are looked at this often for a model that left the finite numbers.
+DIVERGENCE_CHECK = 100
+
+
+class Stream(Protocol):
+    """Training data: a dataclass of plain values, called with a step, giving that step's batch of every model.
+
+    The batch is a tuple of tensors `[model, sample, ...]` and depends on nothing but the fields and the step.
+    """
+
+    def __call__(self, step: int) -> tuple[Tensor, ...]: ...
+
+
+def train(
+    models: Sequence[nn.Module],
+    stream: Stream,
+    loss: Callable[[nn.Module, tuple[Tensor, ...]], Tensor],
+    settings: TrainingSettings,
+    *,
+    checkpoint_steps: Sequence[int],
+    folder: Path,
+    save_seconds: float = 60.0,
+    progress: bool = True,
+) -> Checkpoints:
+    r"""Train `models`, or read what an earlier call with the same arguments has trained.
+
+    All models advance in one vectorised step; each has its own parameters, optimiser state and batch, so that the
+    result is that of separate runs. Device and dtype are those of the models given, which are not modified.
+
+    Args:
+        models: their initial parameters; one architecture.
+        stream: the batches; a dataclass.
+        loss: `(model, batch) -> Tensor[batch]`, per-sample losses, whose mean is minimised.
+        settings: optimiser and schedule.
+        checkpoint_steps: steps after which parameters are kept, 0 being the start.
+        folder: of the cache; the run gets a folder of its own in it.
+        save_seconds: time between saves of the state from which a killed run continues.
+        progress: show a progress bar.
+
+    Returns:
+        The checkpoints.
+
+    Raises:
+        ValueError: bad settings, models of different architectures, a stream for another number of models, a damaged
+            file in the cache (all before any step is taken); a model whose loss is not finite.
+    """
+    steps = sorted(set(checkpoint_steps))
+    if not steps or steps[0] < 0 or steps[-1] > settings.num_steps:
+        raise ValueError(f"checkpoint_steps must be steps in 0..{settings.num_steps}, got {list(checkpoint_steps)}")
+    _check_models(models, stream)
+    key, description = run_key(models, stream, loss, settings, steps)
+    place = Path(folder) / key[:24]
+    place.mkdir(parents=True, exist_ok=True)
+    with FileLock(place.with_suffix(".lock")):
+        if (place / RECORD).exists():
+            found = Checkpoints(place, models[0])
+            for step in steps:
+                found.load(step)  # whole, or an error now rather than in the middle of an analysis
+            return found
+        with temporary_files_removed(place):
+            run = _Run(models, stream, loss, settings, place)
+            seconds = run.advance(steps, save_seconds, progress)
+        record = {"key": key, "steps": steps, "num_models": len(models), "seconds": seconds, **description}
+        write_record(place, record)
+        (place / STATE).unlink(missing_ok=True)
+        return Checkpoints(place, models[0])
+
+
+class _Run:
+    """The state of a training run."""
+
+    def __init__(self, models: Sequence[nn.Module], stream: Stream, loss: Callable, settings: TrainingSettings, place):
+        self.stream, self.settings, self.place = stream, settings, place
+        self.evaluator = Evaluator(models[0], lambda model, *batch: loss(model, batch))
+        self.w = torch.stack([torch.cat([p.detach().flatten() for p in model.parameters()]) for model in models])
+        named = zip(self.evaluator.names, self.evaluator.segments, self.evaluator.shapes, strict=True)
+        self.segments = [(name, a, b, shape) for name, (a, b), shape in named]
+        self.optimizer = Optimizer(self.w, self.segments, settings)
+        self.losses = torch.full((settings.num_steps, len(models)), torch.nan)
+        self.step, self.seconds = 0, 0.0
+        if (place / STATE).exists():
+            self._restore(read(place / STATE))
+
+    def advance(self, checkpoint_steps: list[int], save_seconds: float, progress: bool) -> float:
+        """Train to the end; seconds of it, over all attempts."""
+        wanted = {step for step in checkpoint_steps if step >= self.step}
+        started = saved = time.monotonic()
+        total = self.settings.num_steps
+        bar = tqdm(total=total, initial=self.step, disable=not progress, desc="training", unit="step", mininterval=1.0)
+        with bar:
+            while True:
+                if self.step in wanted:
+                    write(self.place / f"step_{self.step:08d}.safetensors", self._parameters())
+                if self.step % DIVERGENCE_CHECK == 0 or self.step == total:
+                    self._check_finite()
+                if self.step == total:
+                    break
+                batch = self.stream(self.step)
+                losses, gradients = self.evaluator.losses_and_gradient(self.w, batch, False)
+                self.losses[self.step] = losses.mean(1)
+                gradient = gradients[0] if len(gradients) == 1 else torch.cat(gradients, dim=1)
+                self.optimizer.step(gradient, self.step)
+                self.step += 1
+                bar.update()
+                if time.monotonic() - saved > save_seconds:
+                    saved = time.monotonic()
+                    self._save(self.seconds + saved - started)
+        write(self.place / "losses.safetensors", {"losses": self.losses})
+        return round(self.seconds + time.monotonic() - started, 1)
+
+    def _parameters(self) -> dict[str, Tensor]:
+        return {name: self.w[:, a:b].reshape(len(self.w), *shape) for name, a, b, shape in self.segments}
+
+    def _check_finite(self) -> None:
+        recent = self.losses[max(0, self.step - DIVERGENCE_CHECK) : self.step]
+        bad = (~torch.isfinite(recent)).any(0).nonzero().flatten().tolist()
+        if bad:
+            raise ValueError(
+                f"the loss of models {bad} is not finite before step {self.step}: lower learning_rate (now "
+                f"{self.settings.learning_rate}) or set max_gradient_norm"
+            )
+
+    def _save(self, seconds: float) -> None:
+        done = {"step": torch.tensor(self.step), "seconds": torch.tensor(seconds), "w": self.w}
+        write(self.place / STATE, {**done, "losses": self.losses, **self.optimizer.state()})
+
+    def _restore(self, saved: dict[str, Tensor]) -> None:
+        self.step, self.seconds = int(saved["step"]), float(saved["seconds"])
+        self.w.copy_(saved["w"])
+        self.losses.copy_(saved["losses"])
+        self.optimizer.restore({k: v for k, v in saved.items() if k.startswith(("adam.", "muon."))})
+
+
+def run_key(
+    models: Sequence[nn.Module], stream: Stream, loss: Callable, settings: TrainingSettings, steps: list[int]
+) -> tuple[str, dict]:
+    """SHA-256 of everything the checkpoints depend on, and its readable part."""
+    first = next(models[0].parameters())
+    description = {
+        "stream": {type(stream).__name__: dataclasses.asdict(stream)},
+        "settings": dataclasses.asdict(settings),
+        "architecture": repr(getattr(models[0], "config", models[0])),
+        "torch": torch.__version__.split("+")[0],
+        "device": first.device.type,
+        "dtype": str(first.dtype),
+    }
+    digest = hashlib.sha256(json.dumps([description, steps], sort_keys=True).encode())
+    for model in models:
+        for name, tensor in model.state_dict().items():
+            digest.update(repr((name, tensor.shape)).encode())
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    digest.update(loss.__code__.co_code + repr(loss.__code__.co_consts).encode())
+    for path in _sources(type(models[0]), type(stream), loss, Evaluator, Optimizer):
+        digest.update(path.read_bytes())
+    return digest.hexdigest(), description
+
+
+def _sources(*objects: object) -> list[Path]:
+    """The modules of `devinterp_core` that the objects come from, each with its whole package."""
+    files = set()
+    for each in objects:
+        if not str(getattr(each, "__module__", "")).startswith("devinterp_core."):
+            continue  # a class or a loss of a notebook: known by its fields and its code
+        path = Path(inspect.getfile(each))
+        files.update([path] if path.parent.name == "devinterp_core" else path.parent.rglob("*.py"))
+    return sorted(files)
+
+
+def _check_models(models: Sequence[nn.Module], stream: Stream) -> None:
+    if not models:
+        raise ValueError("no models to train")
+    if not dataclasses.is_dataclass(stream):
+        raise ValueError(f"the stream must be a dataclass, to be part of a key; got {type(stream).__name__}")
+    shapes = {tuple((name, p.shape) for name, p in model.named_parameters()) for model in models}
+    configs = {repr(getattr(model, "config", None)) for model in models}
+    if len(shapes) > 1 or len(configs) > 1:
+        raise ValueError("models trained side by side must have one architecture")
+    sizes = [len(tensor) for tensor in stream(0)]
+    if set(sizes) != {len(models)}:
+        raise ValueError(f"the stream gives batches for {sizes} models, there are {len(models)}")

@@ -1,0 +1,104 @@
+"""What a training run is asked to do: optimiser, schedule of the learning rate, checkpoints."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+OPTIMIZERS = ("adamw", "muon")
+SCHEDULES = ("constant", "triangle", "decay")
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    r"""Optimiser and schedule of a run.
+
+    Attributes:
+        num_steps: optimiser steps.
+        learning_rate: its largest value.
+        optimizer: `adamw`, or `muon` for matrices inside the network with AdamW for everything else.
+        schedule: `constant`; `triangle`, up over the first half and down over the second, as `OneCycleLR` with linear
+            annealing and division factors `num_steps / 2 - 1`; `decay`, constant and then linearly to zero over the
+            last `decay_fraction`.
+        num_warmup: steps of linear warm-up (not for `triangle`, which has its own).
+        decay_fraction: share of the steps in which `decay` falls.
+        betas: of AdamW.
+        eps: of AdamW.
+        weight_decay: decoupled, of every parameter.
+        max_gradient_norm: gradients of each model are scaled down to this norm; None leaves them.
+        momentum: of Muon.
+        matrix_learning_rate: of Muon's matrices; None means `learning_rate`.
+
+    Raises:
+        ValueError: settings out of their range.
+
+    Reference: `triangle` with AdamW, no decay: Hoogland et al. (2024), linear regression.
+    """
+
+    num_steps: int
+    learning_rate: float
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    schedule: Literal["constant", "triangle", "decay"] = "constant"
+    num_warmup: int = 0
+    decay_fraction: float = 0.3
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    max_gradient_norm: float | None = None
+    momentum: float = 0.95
+    matrix_learning_rate: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.num_steps < 1:
+            raise ValueError(f"num_steps must be at least 1, got {self.num_steps}")
+        if not 0 < self.learning_rate < math.inf:
+            raise ValueError(f"learning_rate must be positive and finite, got {self.learning_rate}")
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(f"optimizer must be one of {OPTIMIZERS}, got {self.optimizer!r}")
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"schedule must be one of {SCHEDULES}, got {self.schedule!r}")
+        if self.schedule == "triangle" and (self.num_warmup or self.num_steps < 5):
+            raise ValueError("triangle has its own warm-up: leave num_warmup at 0; it needs at least 5 steps")
+        if not 0 <= self.num_warmup <= self.num_steps:
+            raise ValueError(f"num_warmup must lie in 0..num_steps, got {self.num_warmup}")
+        if not 0 < self.decay_fraction <= 1:
+            raise ValueError(f"decay_fraction must lie in (0, 1], got {self.decay_fraction}")
+        if self.weight_decay < 0:
+            raise ValueError(f"weight_decay must not be negative, got {self.weight_decay}")
+        if self.max_gradient_norm is not None and self.max_gradient_norm <= 0:
+            raise ValueError(f"max_gradient_norm must be positive or None, got {self.max_gradient_norm}")
+
+    def scale(self, step: int) -> float:
+        """Learning rate of the step from `step` to `step + 1` over `learning_rate`."""
+        if self.schedule == "triangle":
+            # OneCycleLR: from 1 / (T/2 - 1) to 1 at step T/2 - 1, then to 1 / (T/2 - 1)^2 at the last step T - 1.
+            factor = self.num_steps / 2 - 1
+            top, last = 0.5 * self.num_steps - 1, self.num_steps - 1
+            if step <= top:
+                return 1 / factor + (1 - 1 / factor) * step / top
+            return 1 + (1 / factor**2 - 1) * (step - top) / (last - top)
+        scale = min(1.0, (step + 1) / self.num_warmup) if self.num_warmup else 1.0
+        if self.schedule == "decay":
+            scale *= min(1.0, (self.num_steps - step) / (self.decay_fraction * self.num_steps))
+        return scale
+
+
+def log_and_linear_steps(num_steps: int, num_log: int, num_linear: int = 0) -> list[int]:
+    r"""Checkpoint steps $\lfloor T^{j/(N-1)} \rfloor$ joined with evenly spaced ones; 0 and `num_steps` are among them.
+
+    Args:
+        num_steps: $T$.
+        num_log: $N$, at least 2.
+        num_linear: evenly spaced steps after 0; 0 means none but the end.
+
+    Raises:
+        ValueError: fewer than 2 logarithmic steps, or negative numbers.
+
+    Reference: Hoogland et al. (2024) and Carroll et al. (2025), unions of both kinds.
+    """
+    if num_log < 2 or num_linear < 0 or num_steps < 1:
+        given = (num_steps, num_log, num_linear)
+        raise ValueError(f"need num_steps >= 1, num_log >= 2, num_linear >= 0; got {given}")
+    # The tiny summand keeps T^1 from rounding down.
+    logarithmic = {math.floor(num_steps ** (j / (num_log - 1)) + 1e-9) for j in range(num_log)}
+    linear = {round(num_steps * j / num_linear) for j in range(num_linear + 1)} if num_linear else set()
+    return sorted({0, num_steps} | logarithmic | linear)
