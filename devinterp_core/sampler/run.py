@@ -12,7 +12,7 @@ import xarray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from devinterp_core.vectorized import Evaluator
+from devinterp_core.vectorized import Evaluator, keep_freed_memory
 
 from . import checkpoint as checkpoints
 from .chains import TRACE_FROM, ChainGroup, num_steps
@@ -159,6 +159,7 @@ def draw_all(
     saved = None if path is None else checkpoints.load(path, key)
     finished: list[dict[str, Any]] = saved["finished"] if saved else []
 
+    keep_freed_memory()
     groups = list(_groups(target, run.num_chains, group_size))
     traced = num_steps(settings) * len(groups) >= TRACE_FROM
     evaluator = Evaluator(target.model, target.losses, target.names, trace=traced)

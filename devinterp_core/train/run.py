@@ -19,7 +19,7 @@ from filelock import FileLock
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from devinterp_core.vectorized import Evaluator
+from devinterp_core.vectorized import Evaluator, keep_freed_memory
 
 from .checkpoints import RECORD, Checkpoints, read, temporary_files_removed, write, write_record
 from .optimizers import Optimizer
@@ -98,6 +98,7 @@ class _Run:
     """The state of a training run."""
 
     def __init__(self, models: Sequence[nn.Module], stream: Stream, loss: Callable, settings: TrainingSettings, place):
+        keep_freed_memory()
         self.stream, self.settings, self.place = stream, settings, place
         self.evaluator = Evaluator(models[0], lambda model, *batch: loss(model, batch))
         self.w = torch.stack([torch.cat([p.detach().flatten() for p in model.parameters()]) for model in models])

@@ -2,8 +2,10 @@
 
     evaluator   per-sample losses and gradients, vectorised, traced to a flat graph, with fall-backs
     graph       exact simplifications of that graph
+    memory      freed memory stays with the process
 """
 
 from devinterp_core.vectorized.evaluator import Evaluator, PerSampleLoss
+from devinterp_core.vectorized.memory import keep_freed_memory
 
-__all__ = ["Evaluator", "PerSampleLoss"]
+__all__ = ["Evaluator", "PerSampleLoss", "keep_freed_memory"]
