@@ -47,6 +47,7 @@ def train(
     *,
     checkpoint_steps: Sequence[int],
     folder: Path,
+    compile: bool = False,
     save_seconds: float = 60.0,
     progress: bool = True,
 ) -> Checkpoints:
@@ -62,6 +63,7 @@ def train(
         settings: optimiser and schedule.
         checkpoint_steps: steps after which parameters are kept, 0 being the start.
         folder: of the cache; the run gets a folder of its own in it.
+        compile: run the step through `torch.compile`, for runs of many minutes (see `Evaluator`).
         save_seconds: time between saves of the state from which a killed run continues.
         progress: show a progress bar.
 
@@ -76,7 +78,7 @@ def train(
     if not steps or steps[0] < 0 or steps[-1] > settings.num_steps:
         raise ValueError(f"checkpoint_steps must be steps in 0..{settings.num_steps}, got {list(checkpoint_steps)}")
     _check_models(models, stream)
-    key, description = run_key(models, stream, loss, settings, steps)
+    key, description = run_key(models, stream, loss, settings, steps, compile)
     place = Path(folder) / key[:24]
     place.mkdir(parents=True, exist_ok=True)
     with FileLock(place.with_suffix(".lock")):
@@ -86,7 +88,7 @@ def train(
                 found.load(step)  # whole, or an error now rather than in the middle of an analysis
             return found
         with temporary_files_removed(place):
-            run = _Run(models, stream, loss, settings, place)
+            run = _Run(models, stream, loss, settings, place, compile)
             seconds = run.advance(steps, save_seconds, progress)
         record = {"key": key, "steps": steps, "num_models": len(models), "seconds": seconds, **description}
         write_record(place, record)
@@ -97,10 +99,18 @@ def train(
 class _Run:
     """The state of a training run."""
 
-    def __init__(self, models: Sequence[nn.Module], stream: Stream, loss: Callable, settings: TrainingSettings, place):
+    def __init__(
+        self,
+        models: Sequence[nn.Module],
+        stream: Stream,
+        loss: Callable,
+        settings: TrainingSettings,
+        place: Path,
+        compile: bool,
+    ):
         keep_freed_memory()
         self.stream, self.settings, self.place = stream, settings, place
-        self.evaluator = Evaluator(models[0], lambda model, *batch: loss(model, batch))
+        self.evaluator = Evaluator(models[0], lambda model, *batch: loss(model, batch), compile=compile)
         self.w = torch.stack([torch.cat([p.detach().flatten() for p in model.parameters()]) for model in models])
         named = zip(self.evaluator.names, self.evaluator.segments, self.evaluator.shapes, strict=True)
         self.segments = [(name, a, b, shape) for name, (a, b), shape in named]
@@ -161,7 +171,12 @@ class _Run:
 
 
 def run_key(
-    models: Sequence[nn.Module], stream: Stream, loss: Callable, settings: TrainingSettings, steps: list[int]
+    models: Sequence[nn.Module],
+    stream: Stream,
+    loss: Callable,
+    settings: TrainingSettings,
+    steps: list[int],
+    compile: bool = False,
 ) -> tuple[str, dict]:
     """SHA-256 of everything the checkpoints depend on, and its readable part."""
     first = next(models[0].parameters())
@@ -172,6 +187,7 @@ def run_key(
         "torch": torch.__version__.split("+")[0],
         "device": first.device.type,
         "dtype": str(first.dtype),
+        "compile": compile,
     }
     digest = hashlib.sha256(json.dumps([description, steps], sort_keys=True).encode())
     for model in models:

@@ -33,12 +33,19 @@ class Evaluator:
         loss: per-sample losses, `(model, *batch) -> Tensor[batch]`.
         names: parameters that make up a vector, in this order; None means all.
         trace: whether gradients will be evaluated often enough (hundreds of times) to repay tracing them.
+        compile: whether they will be evaluated so often (thousands of times) that half a minute for `torch.compile`
+            is repaid; it needs a C++ compiler, and where there is none the traced graph serves.
     """
 
     def __init__(
-        self, model: nn.Module, loss: Callable[..., Tensor], names: tuple[str, ...] | None = None, trace: bool = True
+        self,
+        model: nn.Module,
+        loss: Callable[..., Tensor],
+        names: tuple[str, ...] | None = None,
+        trace: bool = True,
+        compile: bool = False,
     ):
-        self.trace = trace
+        self.trace, self.compilers = trace, ((_inductor,) if compile else ()) + (_torchscript, _python)
         self.names = tuple(name for name, _ in model.named_parameters()) if names is None else names
         self.shapes = [model.get_parameter(name).shape for name in self.names]
         ends = list(itertools.accumulate(shape.numel() for shape in self.shapes))
@@ -117,7 +124,7 @@ class Evaluator:
         traceable = kind == "gradient" and self.trace and self._vectorises and w.numel() <= TRACE_LIMIT
         if not traceable:
             return plain
-        return _traced(plain, w, batch, 0 if shared else 1) or plain
+        return _traced(plain, w, batch, 0 if shared else 1, self.compilers) or plain
 
 
 class PerSampleLoss(nn.Module):
@@ -131,7 +138,9 @@ class PerSampleLoss(nn.Module):
         return self.loss(self.model, *batch)
 
 
-def _traced(plain: Callable, w: Tensor, batch: tuple[Tensor, ...], sample_dim: int) -> Callable | None:
+def _traced(
+    plain: Callable, w: Tensor, batch: tuple[Tensor, ...], sample_dim: int, compilers: tuple[Callable, ...]
+) -> Callable | None:
     """`plain` as a flat graph of operations, or None where that fails or does not give the same numbers."""
     try:
         with torch.no_grad():
@@ -142,7 +151,7 @@ def _traced(plain: Callable, w: Tensor, batch: tuple[Tensor, ...], sample_dim: i
     moved = w + 1e-2 * torch.linspace(-1, 1, w.numel(), dtype=w.dtype, device=w.device).view_as(w)
     cases = [(point, data, plain(point, *data)) for point, data in
              ((w, batch), (moved, tuple(t.flip(sample_dim) for t in batch)))]  # fmt: skip
-    for compiled in (_torchscript, lambda graph, *_: graph):
+    for compiled in compilers:
         try:
             function = compiled(graph, w, batch)
 
@@ -161,6 +170,19 @@ def _torchscript(graph: Callable, w: Tensor, batch: tuple[Tensor, ...]) -> Calla
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch.jit announces its retirement at every call
         return torch.jit.trace(graph, (w, *batch), check_trace=False)
+
+
+def _inductor(graph: Callable, w: Tensor, batch: tuple[Tensor, ...]) -> Callable:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        compiled = torch.compile(graph)
+        with torch.no_grad():
+            compiled(w, *batch)
+    return compiled
+
+
+def _python(graph: Callable, w: Tensor, batch: tuple[Tensor, ...]) -> Callable:
+    return graph
 
 
 def _agree(left, right) -> bool:
