@@ -32,6 +32,13 @@ def output_folder(notebook: str | None = None) -> Path:
     return folder
 
 
+def cache_folder() -> Path:
+    """Folder of what any run may use again, such as trained models: `$COMPANION_CACHE`, or `data/cache`."""
+    folder = Path(os.environ.get("COMPANION_CACHE") or REPOSITORY / "data" / "cache")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def write_atomically(destination: Path, write: Callable[[Path], None]) -> Path:
     """Let `write` fill a temporary file beside `destination`, then move it there in one step.
 

@@ -15,6 +15,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 RECORD = "training.json"  # written last: a folder without it is unfinished
+LOSSES = "losses.safetensors"
+
+
+def step_file(step: int) -> str:
+    """Name of the file of one step."""
+    return f"step_{step:08d}.safetensors"
 
 
 class Checkpoints:
@@ -40,7 +46,7 @@ class Checkpoints:
 
     def path(self, step: int) -> Path:
         """The file of one step."""
-        return self.folder / f"step_{step:08d}.safetensors"
+        return self.folder / step_file(step)
 
     def load(self, step: int) -> dict[str, Float[Tensor, "model ..."]]:
         """Parameters of all models after `step` steps, in the dtype of the architecture.
@@ -68,7 +74,7 @@ class Checkpoints:
 
     def losses(self) -> Float[Tensor, "step model"]:
         """Training loss of every step on its own batch, before the step."""
-        return read(self.folder / "losses.safetensors")["losses"]
+        return read(self.folder / LOSSES)["losses"]
 
     def nearest(self, step: float) -> int:
         """The kept step nearest to `step`."""

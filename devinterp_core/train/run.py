@@ -6,13 +6,11 @@ device.
 """
 
 import dataclasses
-import hashlib
-import inspect
-import json
+import operator
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from filelock import FileLock
@@ -21,7 +19,8 @@ from tqdm import tqdm
 
 from devinterp_core.vectorized import Evaluator, keep_freed_memory
 
-from .checkpoints import RECORD, Checkpoints, read, temporary_files_removed, write, write_record
+from .checkpoints import LOSSES, RECORD, Checkpoints, read, step_file, temporary_files_removed, write, write_record
+from .key import run_key
 from .optimizers import Optimizer
 from .settings import TrainingSettings
 
@@ -30,6 +29,7 @@ STATE = "state.safetensors"
 DIVERGENCE_CHECK = 100
 
 
+@runtime_checkable
 class Stream(Protocol):
     """Training data: a dataclass of plain values, called with a step, giving that step's batch of every model.
 
@@ -74,7 +74,7 @@ def train(
         ValueError: bad settings, models of different architectures, a stream for another number of models, a damaged
             file in the cache (all before any step is taken); a model whose loss is not finite.
     """
-    steps = sorted(set(checkpoint_steps))
+    steps = sorted({operator.index(step) for step in checkpoint_steps})
     if not steps or steps[0] < 0 or steps[-1] > settings.num_steps:
         raise ValueError(f"checkpoint_steps must be steps in 0..{settings.num_steps}, got {list(checkpoint_steps)}")
     _check_models(models, stream)
@@ -82,11 +82,12 @@ def train(
     place = Path(folder) / key[:24]
     place.mkdir(parents=True, exist_ok=True)
     with FileLock(place.with_suffix(".lock")):
-        if (place / RECORD).exists():
-            found = Checkpoints(place, models[0])
-            for step in steps:
-                found.load(step)  # whole, or an error now rather than in the middle of an analysis
-            return found
+        files = [place / step_file(step) for step in steps] + [place / LOSSES]
+        if (place / RECORD).exists() and all(file.exists() for file in files):
+            for file in files:
+                read(file)  # whole, or an error now rather than in the middle of an analysis
+            return Checkpoints(place, models[0])
+        (place / RECORD).unlink(missing_ok=True)  # files of a finished run were deleted: train it anew, into place
         with temporary_files_removed(place):
             run = _Run(models, stream, loss, settings, place, compile)
             seconds = run.advance(steps, save_seconds, progress)
@@ -129,7 +130,7 @@ class _Run:
         with bar:
             while True:
                 if self.step in wanted:
-                    write(self.place / f"step_{self.step:08d}.safetensors", self._parameters())
+                    write(self.place / step_file(self.step), self._parameters())
                 if self.step % DIVERGENCE_CHECK == 0 or self.step == total:
                     self._check_finite()
                 if self.step == total:
@@ -144,7 +145,7 @@ class _Run:
                 if time.monotonic() - saved > save_seconds:
                     saved = time.monotonic()
                     self._save(self.seconds + saved - started)
-        write(self.place / "losses.safetensors", {"losses": self.losses})
+        write(self.place / LOSSES, {"losses": self.losses})
         return round(self.seconds + time.monotonic() - started, 1)
 
     def _parameters(self) -> dict[str, Tensor]:
@@ -168,47 +169,6 @@ class _Run:
         self.w.copy_(saved["w"])
         self.losses.copy_(saved["losses"])
         self.optimizer.restore({k: v for k, v in saved.items() if k.startswith(("adam.", "muon."))})
-
-
-def run_key(
-    models: Sequence[nn.Module],
-    stream: Stream,
-    loss: Callable,
-    settings: TrainingSettings,
-    steps: list[int],
-    compile: bool = False,
-) -> tuple[str, dict]:
-    """SHA-256 of everything the checkpoints depend on, and its readable part."""
-    first = next(models[0].parameters())
-    description = {
-        "stream": {type(stream).__name__: dataclasses.asdict(stream)},
-        "settings": dataclasses.asdict(settings),
-        "architecture": repr(getattr(models[0], "config", models[0])),
-        "torch": torch.__version__.split("+")[0],
-        "device": first.device.type,
-        "dtype": str(first.dtype),
-        "compile": compile,
-    }
-    digest = hashlib.sha256(json.dumps([description, steps], sort_keys=True).encode())
-    for model in models:
-        for name, tensor in model.state_dict().items():
-            digest.update(repr((name, tensor.shape)).encode())
-            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    digest.update(loss.__code__.co_code + repr(loss.__code__.co_consts).encode())
-    for path in _sources(type(models[0]), type(stream), loss, Evaluator, Optimizer):
-        digest.update(path.read_bytes())
-    return digest.hexdigest(), description
-
-
-def _sources(*objects: object) -> list[Path]:
-    """The modules of `devinterp_core` that the objects come from, each with its whole package."""
-    files = set()
-    for each in objects:
-        if not str(getattr(each, "__module__", "")).startswith("devinterp_core."):
-            continue  # a class or a loss of a notebook: known by its fields and its code
-        path = Path(inspect.getfile(each))
-        files.update([path] if path.parent.name == "devinterp_core" else path.parent.rglob("*.py"))
-    return sorted(files)
 
 
 def _check_models(models: Sequence[nn.Module], stream: Stream) -> None:
