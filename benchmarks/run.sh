@@ -22,4 +22,5 @@ done
 
 export OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 "$python" benchmarks/compare.py "$@"
+"$python" -W ignore benchmarks/training.py
 "$python" benchmarks/page.py

@@ -17,6 +17,8 @@ PICTURES = {
     "02_dln_scaling": "fig-dln-estimated-true",
     "03_tms_kgons": "fig-energy-levels",
     "04_tms_bayesian_phases": "fig-phase-diagram",
+    "05_icl_stages": "fig-icl-stages",
+    "06_transient_ridge": "fig-transient-ood",
 }
 WIDTH = 640
 BEGIN, END = "<!-- gallery: written by book/make_gallery.py -->\n", "<!-- end of gallery -->\n"

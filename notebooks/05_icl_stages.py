@@ -9,7 +9,7 @@
 # %% [markdown]
 # # Stages of in-context linear regression
 #
-# {cite:t}`hoogland2024developmental` train a transformer of about fifty thousand parameters to predict
+# {cite:t}`hoogland2024stages` train a transformer of about fifty thousand parameters to predict
 # $y_k = t \cdot x_k + \varepsilon$ from the examples before it, every sequence with a new task $t$. They cut training
 # into stages where the local learning coefficient (LLC) stops rising or falling, and ask two questions:
 #
@@ -33,7 +33,7 @@ learning_rate: float = 1e-2  # at the top of the triangle
 num_log_checkpoints: int = 100  # logarithmically spaced
 num_linear_checkpoints: int = 100  # evenly spaced
 compile_step: bool = True  # through torch.compile, where there is a C++ compiler
-num_sequences: int = 2048  # evaluation sequences
+num_sequences: int = 512  # evaluation sequences, of each kind
 ood_scales: list[float] = [3.0, 5.0, 10.0]  # factors of out-of-distribution inputs
 num_llc_checkpoints: int = 14  # at which the LLC of every seed is estimated
 llc_step_size: float = 1e-3  # SGLD step
@@ -44,6 +44,7 @@ llc_burnin: int = 120  # SGLD steps
 llc_draws: int = 120  # SGLD steps after them, all recorded
 llc_batch_size: int = 32  # sequences of an SGLD step
 num_dynamics_sequences: int = 64  # inputs on which the outputs are followed for essential dynamics
+num_behaviour_checkpoints: int = 60  # at which behaviour is measured, half of them logarithmically spaced
 smoothing_end: float = 8.0  # width of the smoothing at the end of training, in checkpoints
 
 # %%
@@ -138,8 +139,10 @@ ridge = regression.ridge_prediction(*test, noise_variance)
 ridge_loss = regression.per_token_loss(ridge, test.targets).mean().item()
 stretched = {g: world.draw(num_sequences, seed=20_000 + seed, input_scale=g) for g in ood_scales}
 
+half = num_behaviour_checkpoints // 2
+wanted = [0, *np.geomspace(1, num_steps, half), *np.linspace(0, num_steps, half)]
 rows, structure = [], []
-for step in checkpoints.steps:
+for step in sorted({checkpoints.nearest(step) for step in wanted}):
     parameters = checkpoints.load(step)
     predictions = regression.read_predictions(stacked_outputs(checkpoints.template, parameters, tokens))
     loss = regression.per_token_loss(predictions, test.targets).mean(1)  # [seed, example]

@@ -4,6 +4,7 @@
     optimizers    AdamW and Muon on many models at once
     checkpoints   safetensors, one file a step
     throughput    rate of matrix products
+    key           what a run depends on, as one hash
     run           the loop: keyed, locked, resumable
 """
 

@@ -40,6 +40,8 @@ class Checkpoints:
             self.record = json.loads((self.folder / RECORD).read_text())
         except OSError:
             raise ValueError(f"{self.folder} holds no finished training run (no {RECORD})") from None
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{self.folder / RECORD} is damaged ({error}); delete it and train again") from None
         self.steps: list[int] = self.record["steps"]
         self.num_models: int = self.record["num_models"]
         self._check_architecture(read(self.path(self.steps[0])))
@@ -62,7 +64,7 @@ class Checkpoints:
 
     def vectors(self, step: int) -> Float[Tensor, "model coordinate"]:
         """The same, each model's parameters flattened in `named_parameters` order."""
-        return torch.cat([tensor.flatten(1) for tensor in self.load(step).values()], dim=1)
+        return torch.cat([tensor.reshape(len(tensor), -1) for tensor in self.load(step).values()], dim=1)
 
     def model(self, step: int, index: int = 0) -> nn.Module:
         """One model of the run as a module."""
@@ -81,13 +83,19 @@ class Checkpoints:
         return min(self.steps, key=lambda kept: abs(kept - step))
 
     def export(self, folder: str | os.PathLike, steps: Sequence[int], dtype: torch.dtype = torch.float16) -> None:
-        """Copy some checkpoints, in `dtype`, to a folder of their own that `Checkpoints` reads."""
-        folder = Path(folder)
+        """Copy some checkpoints, in `dtype`, to a folder of their own that `Checkpoints` reads; losses stay behind.
+
+        Raises:
+            ValueError: no steps, a step that was not kept, or the folder of this run.
+        """
+        folder, steps = Path(folder), sorted(set(steps))
+        if not steps or folder.resolve() == self.folder.resolve():
+            raise ValueError(f"need steps, and a folder other than {self.folder}; got {steps} and {folder}")
         folder.mkdir(parents=True, exist_ok=True)
         for step in steps:
             tensors = {name: tensor.to(dtype) for name, tensor in self.load(step).items()}
             write(folder / self.path(step).name, tensors)
-        write_record(folder, {**self.record, "steps": sorted(steps)})
+        write_record(folder, {**self.record, "steps": steps})
 
     def _check_architecture(self, tensors: dict[str, Tensor]) -> None:
         expected = {name: tuple(p.shape) for name, p in self.template.named_parameters()}
@@ -108,11 +116,11 @@ def read(path: Path) -> dict[str, Tensor]:
         with safe_open(path, "pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no iterator
     except FileNotFoundError:
-        raise ValueError(f"{path} is missing") from None
+        raise ValueError(f"{path} is missing; train again to have it, or use steps that were kept") from None
     except SafetensorError as error:
         raise ValueError(
-            f"{path} is truncated or not a safetensors file ({error}); delete it and train again: training continues "
-            "from its last saved state, or from the start where there is none"
+            f"{path} is truncated or not a safetensors file ({error}); delete it and train again: an unfinished run "
+            "continues from its last saved state, a finished one is trained anew, to the same numbers"
         ) from error
 
 

@@ -1,7 +1,7 @@
 """The key of a training run: equal keys mean that training again would give the same checkpoints.
 
 Classes and functions of `devinterp_core` enter by the sources of their packages, those of a notebook by their compiled
-code and the values that it captures. Helpers that a notebook imports from files of its own enter by their names only.
+code and the plain values, functions and classes that it uses. Installed packages other than torch are not part of it.
 """
 
 import dataclasses
@@ -9,6 +9,8 @@ import functools
 import hashlib
 import inspect
 import json
+import sys
+import sysconfig
 import types
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -51,11 +53,11 @@ def run_key(
     }
     digest = hashlib.sha256(json.dumps([description, steps], sort_keys=True).encode())
     for model in models:
-        for name, tensor in model.state_dict().items():
-            digest.update(repr((name, _text(tensor))).encode())
+        for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+            digest.update(f"{name} {_text(tensor)}".encode())
     code = _Code()
-    for each in (loss, type(stream), *{type(module): None for module in models[0].modules()}, Evaluator, Optimizer):
-        digest.update(code.text(each).encode())
+    modules = [(type(module), _plain(vars(module))) for module in models[0].modules()]
+    digest.update(code.text((loss, stream, modules, Evaluator, Optimizer)).encode())
     for path in sorted(code.files):
         digest.update(path.read_bytes())
     return digest.hexdigest(), description
@@ -69,7 +71,8 @@ class _Code:
         self.seen: list[object] = []
 
     def text(self, value: object) -> str:
-        value = inspect.unwrap(value) if callable(value) else value
+        while hasattr(value, "__wrapped__") and _installed(value):  # a library's decorator, such as a cache
+            value = value.__wrapped__
         if isinstance(value, functools.partial):
             return self.text(("partial", value.func, value.args, value.keywords))
         if isinstance(value, (types.FunctionType, type)):
@@ -82,12 +85,14 @@ class _Code:
             return self.text(("set", *sorted(map(self.text, value))))
         if isinstance(value, dict):
             return self.text(tuple(value.items()))
+        if dataclasses.is_dataclass(value):
+            return self.text((type(value), [getattr(value, field.name) for field in dataclasses.fields(value)]))
         if isinstance(value, (types.ModuleType, types.BuiltinFunctionType)):
             return f"{getattr(value, '__module__', '')}.{value.__name__}"
         if isinstance(value, (*PLAIN, Tensor)):
             return _text(value)
         raise ValueError(
-            f"{value!r}, on which the training depends, has no text of its own: give plain values, tensors or functions"
+            f"the training depends on {value!r}, which cannot be part of a key: give plain values, tensors or functions"
         )
 
     def _function_or_class(self, value: types.FunctionType | type) -> str:
@@ -96,23 +101,44 @@ class _Code:
             path = Path(inspect.getfile(value))
             self.files.update([path] if path.parent.name == PACKAGE else path.parent.rglob("*.py"))
             return name
-        if value in self.seen or value.__module__.split(".")[0] in ("torch", "builtins", "numpy", "math"):
+        if value in self.seen or _installed(value):
             return name
         self.seen.append(value)
         if isinstance(value, type):
-            methods = [vars(value)[k] for k in sorted(vars(value)) if k == "__call__" or not k.startswith("__")]
-            functions = [getattr(method, "__func__", method) for method in methods]
-            return self.text((name, value.__bases__, [f for f in functions if isinstance(f, types.FunctionType)]))
+            members = {k: v for k, v in vars(value).items() if k == "__call__" or not k.startswith("__")}
+            members = {k: getattr(v, "__func__", getattr(v, "fget", v)) for k, v in members.items()}
+            return self.text((name, value.__bases__, _plain(members)))
         captured = [cell.cell_contents for cell in value.__closure__ or ()]
-        used = {k: value.__globals__[k] for k in _names(value.__code__) if k in value.__globals__}
-        # A global of another kind may only have the name of an attribute that the code reads.
-        used = {k: v for k, v in used.items() if isinstance(v, (*PLAIN, Tensor, tuple, types.FunctionType, type))}
+        used = _plain({k: value.__globals__[k] for k in _names(value.__code__) if k in value.__globals__})
         return self.text((name, value.__code__, value.__defaults__, value.__kwdefaults__, captured, used))
 
 
-def _names(code: types.CodeType) -> list[str]:
-    inner = [_names(constant) for constant in code.co_consts if isinstance(constant, types.CodeType)]
-    return sorted(set(code.co_names).union(*inner))
+def _plain(values: dict[str, object]) -> dict[str, object]:
+    """Without what can have no text: a global may only share its name with an attribute that the code reads."""
+
+    def known(value: object) -> bool:
+        if isinstance(value, (tuple, list)):
+            return all(map(known, value))
+        return isinstance(value, (*PLAIN, Tensor, types.FunctionType, types.BuiltinFunctionType, type))
+
+    return {k: v for k, v in sorted(values.items()) if known(v)}
+
+
+def _names(code: types.CodeType) -> set[str]:
+    """Names that the code, or a function inside it, looks up."""
+    return set(code.co_names).union(*(_names(c) for c in code.co_consts if isinstance(c, types.CodeType)))
+
+
+def _installed(value: Any) -> bool:
+    """Whether the code of a function or class belongs to Python or to an installed package."""
+    module = value.__module__.split(".")[0]
+    if hasattr(value, "__code__"):
+        file = value.__code__.co_filename
+    elif module == "__main__":  # of a notebook: its `__file__` would be that of the installed kernel
+        return False
+    else:
+        file = getattr(sys.modules.get(value.__module__), "__file__", None) or ""
+    return module in sys.stdlib_module_names or "site-packages" in file or file.startswith(sysconfig.get_path("stdlib"))
 
 
 def _text(value: object) -> str:

@@ -47,7 +47,8 @@ class Optimizer:
         inside = {name for name, *_ in self.matrices}
         rest = [(a, b) for name, a, b, _ in segments if name not in inside]
         # With AdamW alone the whole of w is one tensor; with Muon the others are a copy, written back after a step.
-        self.rest = None if not self.matrices else torch.cat([torch.arange(a, b) for a, b in rest]).to(w.device)
+        coordinates = [torch.arange(0), *(torch.arange(a, b) for a, b in rest)]  # none at all where all are matrices
+        self.rest = None if not self.matrices else torch.cat(coordinates).to(w.device)
         self.adam_w = w if self.rest is None else w[:, self.rest].contiguous()
         self.adam = torch.optim.AdamW(
             [self.adam_w], lr=settings.learning_rate, betas=settings.betas, eps=settings.eps,
@@ -96,5 +97,9 @@ class Optimizer:
 
 
 def is_matrix(name: str, shape: torch.Size) -> bool:
-    """Whether Muon takes this parameter: a weight with two dimensions or more, not an embedding or the unembedding."""
-    return len(shape) >= 2 and not any(part in name for part in ("embed", "W_E", "W_U", "W_pos"))
+    """Whether Muon takes this parameter: a weight with two dimensions or more, not an embedding or the unembedding.
+
+    A bias may have two dimensions as well, one row a head: `b_Q`.
+    """
+    is_bias = name.rsplit(".", 1)[-1].startswith(("b_", "bias"))
+    return len(shape) >= 2 and not is_bias and not any(part in name for part in ("embed", "W_E", "W_U", "W_pos"))

@@ -71,8 +71,8 @@ def train(
         The checkpoints.
 
     Raises:
-        ValueError: bad settings, models of different architectures, a stream for another number of models, a damaged
-            file in the cache (all before any step is taken); a model whose loss is not finite.
+        ValueError: bad settings, models of different architectures or buffers, a stream for another number of models, a
+            damaged file in the cache (all before any step is taken); a model whose loss or parameters are not finite.
     """
     steps = sorted({operator.index(step) for step in checkpoint_steps})
     if not steps or steps[0] < 0 or steps[-1] > settings.num_steps:
@@ -82,12 +82,15 @@ def train(
     place = Path(folder) / key[:24]
     place.mkdir(parents=True, exist_ok=True)
     with FileLock(place.with_suffix(".lock")):
-        files = [place / step_file(step) for step in steps] + [place / LOSSES]
-        if (place / RECORD).exists() and all(file.exists() for file in files):
-            for file in files:
-                read(file)  # whole, or an error now rather than in the middle of an analysis
-            return Checkpoints(place, models[0])
-        (place / RECORD).unlink(missing_ok=True)  # files of a finished run were deleted: train it anew, into place
+        if (place / RECORD).exists():
+            if all((place / name).exists() for name in (LOSSES, *map(step_file, steps))):
+                found = Checkpoints(place, models[0])
+                for step in steps:
+                    found.load(step)  # whole, or an error now rather than in the middle of an analysis
+                found.losses()
+                return found
+            for name in (RECORD, STATE):  # files of a finished run were deleted: it is trained anew, into place
+                (place / name).unlink(missing_ok=True)
         with temporary_files_removed(place):
             run = _Run(models, stream, loss, settings, place, compile)
             seconds = run.advance(steps, save_seconds, progress)
@@ -116,7 +119,7 @@ class _Run:
         named = zip(self.evaluator.names, self.evaluator.segments, self.evaluator.shapes, strict=True)
         self.segments = [(name, a, b, shape) for name, (a, b), shape in named]
         self.optimizer = Optimizer(self.w, self.segments, settings)
-        self.losses = torch.full((settings.num_steps, len(models)), torch.nan)
+        self.losses = torch.full((settings.num_steps, len(models)), torch.nan, dtype=self.w.dtype)
         self.step, self.seconds = 0, 0.0
         if (place / STATE).exists():
             self._restore(read(place / STATE))
@@ -153,11 +156,11 @@ class _Run:
 
     def _check_finite(self) -> None:
         recent = self.losses[max(0, self.step - DIVERGENCE_CHECK) : self.step]
-        bad = (~torch.isfinite(recent)).any(0).nonzero().flatten().tolist()
-        if bad:
+        finite = torch.isfinite(recent).all(0) & torch.isfinite(self.w).all(1).cpu()
+        if not finite.all():
             raise ValueError(
-                f"the loss of models {bad} is not finite before step {self.step}: lower learning_rate (now "
-                f"{self.settings.learning_rate}) or set max_gradient_norm"
+                f"the loss or the parameters of models {(~finite).nonzero().flatten().tolist()} are not finite at step "
+                f"{self.step}: lower learning_rate (now {self.settings.learning_rate}) or set max_gradient_norm"
             )
 
     def _save(self, seconds: float) -> None:
@@ -174,12 +177,16 @@ class _Run:
 def _check_models(models: Sequence[nn.Module], stream: Stream) -> None:
     if not models:
         raise ValueError("no models to train")
-    if not dataclasses.is_dataclass(stream):
-        raise ValueError(f"the stream must be a dataclass, to be part of a key; got {type(stream).__name__}")
-    shapes = {tuple((name, p.shape) for name, p in model.named_parameters()) for model in models}
+    if not dataclasses.is_dataclass(stream) or isinstance(stream, type):
+        raise ValueError(f"the stream must be a dataclass, to be part of a key; got {stream!r}")
+    shapes = {tuple((name, p.shape, p.dtype) for name, p in model.named_parameters()) for model in models}
     configs = {repr(getattr(model, "config", None)) for model in models}
     if len(shapes) > 1 or len(configs) > 1:
         raise ValueError("models trained side by side must have one architecture")
+    buffers = [dict(model.named_buffers()) for model in models]
+    for name, buffer in buffers[0].items():
+        if not all(torch.equal(buffer, other[name]) for other in buffers[1:]):
+            raise ValueError(f"models trained side by side must have the same buffers; {name} differs")
     sizes = [len(tensor) for tensor in stream(0)]
     if set(sizes) != {len(models)}:
         raise ValueError(f"the stream gives batches for {sizes} models, there are {len(models)}")

@@ -62,6 +62,10 @@ class TrainingSettings:
             raise ValueError(f"num_warmup must lie in 0..num_steps, got {self.num_warmup}")
         if not 0 < self.decay_fraction <= 1:
             raise ValueError(f"decay_fraction must lie in (0, 1], got {self.decay_fraction}")
+        if not all(0 <= each < 1 for each in (*self.betas, self.momentum)):
+            raise ValueError(f"betas and momentum must lie in [0, 1), got {self.betas} and {self.momentum}")
+        if self.matrix_learning_rate is not None and not 0 < self.matrix_learning_rate < math.inf:
+            raise ValueError(f"matrix_learning_rate must be positive or None, got {self.matrix_learning_rate}")
         if self.weight_decay < 0:
             raise ValueError(f"weight_decay must not be negative, got {self.weight_decay}")
         if self.max_gradient_norm is not None and self.max_gradient_norm <= 0:
@@ -93,7 +97,8 @@ def log_and_linear_steps(num_steps: int, num_log: int, num_linear: int = 0) -> l
     Raises:
         ValueError: fewer than 2 logarithmic steps, or negative numbers.
 
-    Reference: Hoogland et al. (2024) and Carroll et al. (2025), unions of both kinds.
+    Reference: Hoogland et al. (2024) and Carroll et al. (2025), unions of both kinds. The latter's 2203 checkpoints are
+    $T$ = 150000, $N$ = 1000 and every 100th step (`num_linear=1500`), with step 0 and step $T$ counted.
     """
     if num_log < 2 or num_linear < 0 or num_steps < 1:
         given = (num_steps, num_log, num_linear)

@@ -5,7 +5,8 @@ import functools
 
 # Parameters of glibc's mallopt, from malloc.h.
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
-KEPT = 2**29  # bytes that stay with the process when they are freed
+LARGEST = 2**25  # bytes of a tensor that is kept; glibc allows no more, and larger ones would leave holes
+KEPT = 2**28  # bytes at the end of the heap that stay with the process
 
 
 @functools.cache
@@ -19,4 +20,4 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):  # another C library: nothing to do
         return False
-    return all([mallopt(M_MMAP_THRESHOLD, KEPT), mallopt(M_TRIM_THRESHOLD, KEPT), mallopt(M_TOP_PAD, KEPT // 8)])
+    return all([mallopt(M_MMAP_THRESHOLD, LARGEST), mallopt(M_TRIM_THRESHOLD, KEPT), mallopt(M_TOP_PAD, LARGEST)])
