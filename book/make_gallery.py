@@ -18,7 +18,7 @@ PICTURES = {
     "03_tms_kgons": "fig-energy-levels",
     "04_tms_bayesian_phases": "fig-phase-diagram",
     "05_icl_stages": "fig-icl-stages",
-    "06_transient_ridge": "fig-transient-ood",
+    "06_transient_ridge": "fig-transient-curves",
 }
 WIDTH = 640
 BEGIN, END = "<!-- gallery: written by book/make_gallery.py -->\n", "<!-- end of gallery -->\n"

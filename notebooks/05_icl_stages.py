@@ -28,24 +28,25 @@ num_examples: int = 8  # K, examples of a sequence
 noise_variance: float = 0.125  # of the targets
 width: int = 64  # of the residual stream and of the MLPs
 batch_size: int = 32  # sequences of each model a step
-num_steps: int = 5000  # of training
+num_steps: int = 3500  # of training
 learning_rate: float = 1e-2  # at the top of the triangle
 num_log_checkpoints: int = 100  # logarithmically spaced
 num_linear_checkpoints: int = 100  # evenly spaced
 compile_step: bool = True  # through torch.compile, where there is a C++ compiler
 num_sequences: int = 512  # evaluation sequences, of each kind
-ood_scales: list[float] = [3.0, 5.0, 10.0]  # factors of out-of-distribution inputs
-num_llc_checkpoints: int = 14  # at which the LLC of every seed is estimated
+ood_scales: list[float] = [5.0, 10.0]  # factors of out-of-distribution inputs
+num_llc_checkpoints: int = 12  # at which the LLC of every seed is estimated
 llc_step_size: float = 1e-3  # SGLD step
 llc_n_beta: float = 66.7  # inverse temperature of the paper
 llc_localization: float = 13.3  # of the paper
+llc_samples: int = 4096  # sequences from which the chains draw minibatches
 llc_chains: int = 1  # of each seed and checkpoint
-llc_burnin: int = 120  # SGLD steps
-llc_draws: int = 120  # SGLD steps after them, all recorded
+llc_burnin: int = 80  # SGLD steps
+llc_draws: int = 80  # SGLD steps after them, all recorded
 llc_batch_size: int = 32  # sequences of an SGLD step
 num_dynamics_sequences: int = 64  # inputs on which the outputs are followed for essential dynamics
-num_behaviour_checkpoints: int = 60  # at which behaviour is measured, half of them logarithmically spaced
-smoothing_end: float = 8.0  # width of the smoothing at the end of training, in checkpoints
+num_behaviour_checkpoints: int = 40  # at which behaviour is measured, half of them logarithmically spaced
+smoothing_end: float = 16.0  # width of the smoothing at the end of training, in checkpoints
 
 # %%
 import matplotlib.pyplot as plt
@@ -173,9 +174,9 @@ curves, structure = pd.concat(rows, ignore_index=True), pd.concat(structure, ign
 # exponent of a singularity.
 
 # %%
-wanted = [*np.geomspace(12, num_steps, num_llc_checkpoints - 5), *np.linspace(0, num_steps, 7)[1:-1]]
+wanted = [*np.geomspace(max(num_steps / 200, 1), num_steps, num_llc_checkpoints - 3), *np.linspace(0, num_steps, 5)[1:-1]]
 llc_steps = sorted({checkpoints.nearest(step) for step in wanted})
-chain_data = world.draw(16_384, seed=30_000 + seed)
+chain_data = world.draw(llc_samples, seed=30_000 + seed)
 draws = sample_many(
     [checkpoints.model(step, index) for step in llc_steps for index in range(num_seeds)],
     (regression.to_tokens(chain_data), chain_data.targets),
@@ -203,11 +204,11 @@ llc = pd.DataFrame({
 # times. Type A means that the LLC rises, B that it falls.
 
 # %%
-runs, kept = {"regenerated": (curves, llc)}, root() / "data/recorded/icl_stages"
-if kept.exists():
-    runs["recorded"] = (pd.read_csv(kept / "curves.csv"), pd.read_csv(kept / "llc.csv"))
+runs, kept = {"regenerated": (curves, llc, structure)}, root() / "data/recorded/icl_stages"
+if (kept / "llc.csv").exists():
+    runs["recorded"] = tuple(pd.read_csv(kept / f"{name}.csv") for name in ("curves", "llc", "structure"))
 found, by_seed = {}, {}
-for name, (_, coefficients) in runs.items():
+for name, (_, coefficients, _) in runs.items():
     wide = coefficients.pivot(index="step", columns="seed", values="llc")
     error = wide.std(axis=1, ddof=1) / np.sqrt(wide.shape[1]) if wide.shape[1] > 1 else None
     found[name] = trajectory.find_stages(wide.index.to_numpy(), wide.mean(axis=1).to_numpy(), None if error is None else error.to_numpy())
@@ -224,18 +225,18 @@ def loss_at(behaviour, step, index=None):
 
 
 stage_rows = []
-for name, (behaviour, _) in runs.items():
+for name, (behaviour, _, _) in runs.items():
     for number, stage in enumerate(found[name].stages):
         start = 0 if number == 0 else stage.start
         change = loss_at(behaviour, stage.end) - loss_at(behaviour, start)
         stage_rows.append((name, number + 1, stage.type, start, stage.end, change, stage.change, *stage.interval))
 stages = pd.DataFrame(stage_rows, columns=["run", "stage", "type", "start", "end", "loss_change", "llc_change", "llc_low", "llc_high"])
 
-# %% mystnb={"figure": {"caption": "**The LLC sees stages that the loss does not show.** Loss above ridge regression (top) and LLC (bottom) against the training step on a logarithmic axis; left the run made for this page, right the longer recorded run. Thin lines: single seeds (`num_seeds` of them); thick: their mean; band in the lower panels: the Gaussian process, two standard deviations. Shaded: stages found in the mean LLC, blue where it rises (type A), orange where it falls (type B). `llc_chains` chain of `llc_draws` draws for each seed and checkpoint. Grey dots: the paper's values, range over its five seeds, placed at their step divided by the ratio of the numbers of steps.", "name": "fig-icl-stages"}, "image": {"alt": "Four panels. The loss falls monotonically in both runs. The learning coefficient first rises slowly, then steeply to a maximum, and then falls although the loss keeps improving; shaded stages mark the rises and falls."}} tags=["hide-input"]
-fig, axes = plt.subplots(2, len(runs), figsize=figures.size("double", 0.72), sharex="col", sharey="row", squeeze=False)
+# %% mystnb={"figure": {"caption": "**The LLC sees stages that the loss does not show.** Loss above ridge regression (top) and LLC (bottom) against the training step on a logarithmic axis; from the left the run made for this page, the longer recorded run, and values of the paper (range over its five seeds). Thin lines: single seeds (`num_seeds` of them); thick: their mean; band in the lower panels: the Gaussian process, two standard deviations. Shaded: stages found in the mean LLC, blue where it rises (type A), orange where it falls (type B). `llc_chains` chain of `llc_draws` draws for each seed and checkpoint.", "name": "fig-icl-stages"}, "image": {"alt": "Two rows of panels. The loss falls in every run. The learning coefficient first rises slowly, then steeply to a maximum, and then falls although the loss keeps improving; shaded stages mark the rises and falls."}} tags=["hide-input"]
+fig, axes = plt.subplots(2, len(runs) + 1, figsize=figures.size("double", 0.68), sharex="col", sharey="row", squeeze=False)
 shades = {"A": figures.COLORS["sky"], "B": figures.COLORS["orange"]}
 records = []
-for (name, (behaviour, coefficients)), column in zip(runs.items(), axes.T, strict=True):
+for (name, (behaviour, coefficients, _)), column in zip(runs.items(), axes.T, strict=False):
     total = behaviour.step.max()
     for ax, table, value in zip(column, (behaviour, coefficients), ("ridge_gap", "llc"), strict=True):
         wide = table[table.step > 0].pivot(index="step", columns="seed", values=value)
@@ -246,11 +247,14 @@ for (name, (behaviour, coefficients)), column in zip(runs.items(), axes.T, stric
         records.append(wide.stack().rename("value").reset_index().assign(run=name, quantity=value))
     curve = found[name].curve
     column[1].fill_between(np.exp(curve.log_steps), curve.mean - 2 * curve.standard_deviation, curve.mean + 2 * curve.standard_deviation, color=figures.COLORS["grey"], alpha=0.4, lw=0)
-    scaled = paper_curve.step * total / 500_000
-    column[0].vlines(scaled, paper_curve.ridge_gap_low, paper_curve.ridge_gap_high, color=figures.COLORS["grey"], lw=4)
-    column[1].vlines(scaled, paper_curve.llc_low, paper_curve.llc_high, color=figures.COLORS["grey"], lw=4)
     column[0].set(xscale="log", yscale="log", title=f"{name}: {total:,} steps", xlim=(10, total))
     column[1].set(xlabel="training step")
+for ax, value in zip(axes[:, -1], ("ridge_gap", "llc"), strict=True):
+    ax.vlines(paper_curve.step, paper_curve[f"{value}_low"], paper_curve[f"{value}_high"], color=figures.COLORS["black"], lw=4)
+    for row in published.assign(start=[500, *published.end[:-1]]).itertuples():
+        ax.axvspan(row.start, row.end, color=shades[row.type], alpha=0.22, lw=0)
+axes[0, -1].set(xscale="log", title="paper", xlim=(500, published.end.max()))
+axes[1, -1].set(xlabel="training step")
 axes[0, 0].set_ylabel("squared distance to ridge")
 axes[1, 0].set_ylabel("LLC")
 figures.save(fig, "fig-icl-stages", data={"curves": pd.concat(records), "llc": llc})
@@ -318,7 +322,7 @@ for ax in axes:
     ax.set(xscale="log", xlabel="training step", xlim=(10, num_steps))
     for stage in found["regenerated"].stages:
         ax.axvspan(max(stage.start, 1), stage.end, color=shades[stage.type], alpha=0.22, lw=0)
-figures.save(fig, "fig-icl-structure", data={"layernorm": structure, "attention": attention})
+figures.save(fig, "fig-icl-structure", data={"structure": structure, "attention": attention})
 
 # %% [markdown]
 # ## Essential dynamics
@@ -344,7 +348,7 @@ for walk in range(20):
     null_forms.append(len(trajectory.forms(trajectory.smooth(noise, start=1, end=smoothing_end), tolerance=3)))
 glue("null_forms", np.mean(null_forms), display=False)
 
-# %% mystnb={"figure": {"caption": "**Essential dynamics** of seed 0 in the three pairs of principal components of its outputs on `num_dynamics_sequences` fixed sequences (all positions). Line: the smoothed trajectory, coloured by the logarithm of the step, dot at the start; thin circles: osculating circles at evenly spaced checkpoints; grey: evolute where it lies inside the frame; crosses: forms. One seed, no error bars.", "name": "fig-icl-essential-dynamics"}, "image": {"alt": "Three planar curves that start at a dot, run along an arc and turn. Circles touch the curves, grey curves of circle centres lie beside them, and crosses mark points where all three turn sharply."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "**Essential dynamics** of seed 0 in the three pairs of principal components of its outputs on `num_dynamics_sequences` fixed sequences (all positions). Line: the smoothed trajectory, coloured by the logarithm of the step, dot at the start; thin circles: osculating circles at evenly spaced checkpoints; grey: evolute, the centres of all circles, where it lies inside the frame; crosses: forms. One seed, no error bars.", "name": "fig-icl-essential-dynamics"}, "image": {"alt": "Three planar curves that start at a dot, run along an arc and turn. Circles touch the curves, grey curves of circle centres lie beside them, and crosses mark points where all three turn sharply."}} tags=["hide-input"]
 fig, axes = plt.subplots(1, 3, figsize=figures.size("double", 0.38))
 for ax, (i, j) in zip(axes, [(0, 1), (0, 2), (1, 2)], strict=True):
     plane = smoothed[:, [i, j]]
@@ -354,7 +358,8 @@ for ax, (i, j) in zip(axes, [(0, 1), (0, 2), (1, 2)], strict=True):
     for index in range(4, len(steps) - 4, max(1, len(steps) // 14)):
         if np.isfinite(circles.radius[index]):
             ax.add_patch(plt.Circle(circles.centre[index], circles.radius[index], fill=False, lw=0.4, color=figures.COLORS["sky"]))
-    ax.plot(*circles.centre.T, color=figures.COLORS["grey"], ls="-", lw=0.6)
+    inside = ((circles.centre > low - margin) & (circles.centre < high + margin)).all(1)
+    ax.plot(*np.where(inside[:, None], circles.centre, np.nan).T, ".-", color=figures.COLORS["grey"], ms=2, lw=0.6)
     ax.scatter(*plane.T, c=np.log(np.maximum(steps, 1)), s=5, zorder=3)
     ax.plot(*plane[0], "o", color=figures.COLORS["black"], ms=4, zorder=4)
     for form in forms:
@@ -380,31 +385,39 @@ def over_seeds(values):
     return values.mean(), (values.mean() - half, values.mean() + half)
 
 
-for name, (behaviour, coefficients) in runs.items():
+for name, (behaviour, coefficients, shapes) in runs.items():
     count = behaviour.seed.nunique()
     wide = coefficients.pivot(index="step", columns="seed", values="llc")
     power = behaviour.pivot(index="step", columns="seed", values="prediction_power")
     loss = behaviour.pivot(index="step", columns="seed", values="loss")
     prior_step = {index: int(power[index].iloc[1:].where(power.index[1:] < wide[index].idxmax()).idxmin()) for index in wide}
-    two_rises, fall, loss_in_fall = 0, [], []
+    two_rises, signs, fall, loss_in_fall = 0, 0, [], []
     for index in wide:
-        kinds = by_seed[name, index].types
-        first = by_seed[name, index].stages[:2]
-        losses = [loss_at(behaviour, step, index) for step in (0, *(stage.end for stage in first))]
-        rises = kinds.startswith("AA") and first[0].change < first[1].change
-        two_rises += rises and losses[0] - losses[1] > 0 and losses[1] - losses[2] > losses[0] - losses[1]
+        two_rises += by_seed[name, index].types.startswith("AA")
         top = wide[index].idxmax()
+        prior = min(wide.index, key=lambda step, index=index: abs(np.log(step / prior_step[index])))
+        levels = wide[index].loc[[wide.index[0], prior, top]].diff().iloc[1:].tolist()
+        losses = -np.diff([loss_at(behaviour, step, index) for step in (0, prior_step[index], top)])
+        signs += 0 < levels[0] < levels[1] and 0 < losses[0] < losses[1]
         after = wide[index].loc[top:]
         fall.append(after.min() - after.iloc[0])
         loss_in_fall.append(loss_at(behaviour, after.idxmin(), index) - loss_at(behaviour, top, index))
     wanted_seeds = int(np.ceil(0.8 * count))
     sheet.add(
-        f"LR1 and LR2, {name} run: the LLC rises in two stages, the second with the larger gain of LLC and loss",
-        paper="A and A in the mean of five seeds",
-        measured=f"{two_rises} of {count} seeds",
+        f"LR1 and LR2, {name} run: LLC up and loss down while the prior is learned, then both again and by more",
+        paper="LLC +19 and +151, loss -0.29 and -2.28",
+        measured=f"{signs} of {count} seeds",
         interval="exact count",
-        holds=two_rises >= wanted_seeds,
-        detail="stages of each seed's own LLC curve begin with AA, both losses fall, the second more; four fifths asked",
+        holds=signs >= wanted_seeds,
+        detail="stages of each seed end at the smallest predictions and at the highest LLC; four fifths asked",
+    )
+    sheet.add(
+        f"LR1 and LR2, {name} run: the LLC alone shows the boundary between them, a plateau",
+        paper="a boundary at 1k steps",
+        measured=f"{found[name].types} in the mean, {two_rises} of {count} single seeds",
+        interval="exact count",
+        holds=found[name].types.startswith("AA") and two_rises >= wanted_seeds,
+        detail="the stages that the Gaussian process finds begin with AA, in the mean and in four fifths of the seeds",
     )
     mean_fall, fall_interval = over_seeds(fall)
     mean_loss, loss_interval = over_seeds(loss_in_fall)
@@ -466,16 +479,18 @@ for name, (behaviour, coefficients) in runs.items():
             detail="interval: of the rise from the minimum to the end, mean over seeds; asked: lower end above 0.02",
         )
 
-wide = structure.pivot(index="step", columns="seed", values="unembedding")
-ratio = [wide[index].iloc[-1] / wide[index].max() for index in wide]
-sheet.add(
-    "LayerNorm scales before the unembedding collapse after LR2",
-    paper=2.99 / 8.46,
-    measured=over_seeds(ratio)[0],
-    interval=over_seeds(ratio)[1],
-    holds=claims.at_most(float(np.mean(ratio)), 0.5),
-    detail="norm at the end over its largest value, regenerated run; at most one half asked",
-)
+    for value, where, share in (("unembedding", "the unembedding", 2.99 / 8.46), ("first_attention", "the first attention", 2.07 / 8.72)):
+        norm = shapes.pivot(index="step", columns="seed", values=value)
+        ratio = [norm[index].iloc[-1] / norm[index].max() for index in norm]
+        sheet.add(
+            f"LayerNorm scales before {where} collapse, {name} run",
+            paper=share,
+            measured=over_seeds(ratio)[0],
+            interval=over_seeds(ratio)[1],
+            holds=claims.at_most(float(np.mean(ratio)), 0.5),
+            detail="norm at the end over its largest value; at most one half asked",
+        )
+
 sheet.add(
     "The trajectory has forms beyond those of chance",
     paper="forms at 2.5k, 34.5k, 106k and 169k steps",

@@ -19,8 +19,8 @@
 # The figures show the loss on tasks that training never saw, against the step and for a range of $M$; how far the model
 # is from both predictors; the size of the rise with its interval; the joint-trajectory PCA; and LLCs against $M$. The
 # paper's models have [2.65 million]{.paper} parameters and train for [150,000 steps of 1024 sequences]{.paper}. The ones
-# here are two hundred times smaller, so what is reproduced is the phenomenon and not the range of $M$. A
-# longer run of the same notebook is recorded in the repository and drawn beside the one made now.
+# here are far smaller and train for far fewer steps, so it is open which part of the phenomenon can be seen, and at
+# which $M$. A longer run of the same notebook is recorded in the repository and drawn beside the one made now.
 
 # %% tags=["parameters"]
 seed: int = 0  # of tasks, initial parameters, training data, evaluation data and chains
@@ -36,23 +36,23 @@ num_heads: int = 4  # attention heads of each of the two layers
 batch_size: int = 64  # sequences of each model a training step
 num_steps: int = 4000  # training steps
 learning_rate: float = 6e-3  # of Adam, its largest value
-schedule: str = "triangle"  # of the learning rate: triangle, constant or decay
-num_warmup: int = 0  # steps of linear warm-up, not for triangle
+schedule: str = "constant"  # of the learning rate: triangle, constant or decay
+num_warmup: int = 300  # steps of linear warm-up, not for triangle
 num_log: int = 60  # checkpoints with logarithmic spacing
 num_linear: int = 40  # checkpoints with even spacing
 compile_step: bool = True  # whether the training step goes through torch.compile
 num_sequences: int = 512  # evaluation sequences, out of distribution and in distribution, an even number
-num_probe: int = 512  # sequences of the root task, on which the principal components are made
+num_probe: int = 256  # sequences of the root task, on which the principal components are made
 rise_bound: float = 0.02  # relative rise of the loss above which it is called a rise
 llc_samples: int = 4096  # sequences n of each model's own distribution
 llc_step_size: float = 1e-3  # of the SGLD chains
 llc_n_beta: float = 66.7  # inverse temperature
-llc_localization: float = 13.3  # gamma
+llc_localization: float = 13.3  # gamma, pull towards the trained parameters
 llc_chains: int = 2  # chains of each model
 llc_burnin: int = 150  # steps before the first draw
 llc_draws: int = 150  # recorded draws of each chain
 llc_batch_size: int = 64  # sequences of a minibatch
-llc_at_critical: bool = True  # whether the LLC is estimated at the critical step too
+llc_at_critical: bool = False  # whether the LLC is estimated at the critical step too, as in the recorded run
 
 # %%
 import matplotlib.pyplot as plt
@@ -72,7 +72,7 @@ from devinterp_core.llc import local_learning_coefficient
 from devinterp_core.regression import per_token_loss, read_predictions, ridge_prediction, to_tokens
 from devinterp_core.sampler import sample_many
 from devinterp_core.train import TrainingSettings, log_and_linear_steps, train
-from devinterp_core.trajectory import JointPCA
+from devinterp_core.trajectory import JointPCA, smooth
 from devinterp_core.trajectory.rise import rise_after_minimum
 from devinterp_core.transformer import Transformer, TransformerConfig
 from devinterp_core.vectorized import stacked_outputs
@@ -81,8 +81,8 @@ torch.set_num_threads(1)
 figures.use_style()
 sheet = claims.ClaimSheet("06_transient_ridge", paper="Carroll et al. (2025), arXiv:2501.17745")
 HERE, RECORDED = "this run", "recorded run"
-folder = root() / "data/recorded/transient_ridge"
-recorded = {name: pd.read_csv(folder / f"{name}.csv") for name in ("curves", "llc", "pca") if folder.is_dir()}
+files = {name: root() / f"data/recorded/transient_ridge/{name}.csv" for name in ("curves", "llc", "pca")}
+recorded = {name: pd.read_csv(file) for name, file in files.items()} if all(f.exists() for f in files.values()) else {}
 
 # %% [markdown]
 # ## Training
@@ -92,7 +92,8 @@ recorded = {name: pd.read_csv(folder / f"{name}.csv") for name in ("curves", "ll
 # share the root task $t_1$. All models, every $M$ with every seed, train side by side in one batched program. The
 # architecture is the paper's, made narrow: two layers without a projection of the attention outputs, and a stream that
 # doubles at each block as in the released code of {cite:t}`hoogland2024stages`. What the paper's main text leaves out
-# (heads, schedule of the learning rate) is taken from that earlier work, a triangle up to `learning_rate`.
+# (heads, schedule of the learning rate) is chosen here: four heads, and a constant rate after a short warm-up, as a later
+# re-implementation has it. The schedule matters; what a triangle does instead is told below.
 
 # %%
 runs = [(count, seed + offset) for count in num_tasks for offset in range(num_seeds)]
@@ -188,8 +189,10 @@ tokens = torch.cat(
 # %%
 frames, probe_rows = [], []
 for step in tqdm(checkpoints.steps, desc="evaluation", unit="step", mininterval=1.0):
-    outputs = read_predictions(stacked_outputs(checkpoints.template, checkpoints.load(step), tokens, shared=False))
-    ood, own, probe = outputs.split([num_sequences, num_sequences, num_probe], dim=1)  # [model, sequence, example]
+    weights = checkpoints.load(step)
+    outputs = [stacked_outputs(checkpoints.template, weights, block, shared=False) for block in tokens.split(128, dim=1)]
+    predictions = read_predictions(torch.cat(outputs, dim=1))  # [model, sequence, example]
+    ood, own, probe = predictions.split([num_sequences, num_sequences, num_probe], dim=1)
     halves = per_token_loss(ood, ood_targets).mean(-1).unflatten(1, (-1, 2)).mean(1)  # [model, half]
     row = {"step": step, "ood_loss_0": halves[:, 0], "ood_loss_1": halves[:, 1]}
     row |= {"in_loss": per_token_loss(own, own_targets).mean((1, 2))}
@@ -264,10 +267,10 @@ rises.groupby(["source", "num_tasks"])[columns].mean().round(3)
 # at the critical step, `relative_rise` the cross-fitted rise over the minimum, `uncorrected` the same without
 # cross-fitting, `share_of_gap` the rise as a share of the gap in loss between the two predictors.
 
-# %% mystnb={"figure": {"caption": "**Out of distribution, the loss at intermediate $M$ falls and rises again.** Loss on Gaussian tasks against training step (log scale), one line for each model; circle: critical step. Black line: ridge; triangles at the right edge: $\\mathrm{dMMSE}_M$, mean over seeds (those above the frame are left out). Left: this run, `num_seeds` models of each $M$, `num_sequences` evaluation sequences. Right: the recorded run with more steps, $M$ and seeds.", "name": "fig-transient-curves"}, "image": {"alt": "Line charts of out-of-distribution loss against training step, one curve for each model, coloured by the number of tasks. Curves of many tasks fall towards the line of ridge regression; curves of few tasks turn upwards again after a minimum marked by a circle."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "**Does the loss out of distribution fall and rise again?** Loss on Gaussian tasks against training step (log scale), one line for each model; circle: critical step. Black line: ridge; triangles at the right edge: $\\mathrm{dMMSE}_M$, mean over seeds (those above the frame are left out). Left: this run, `num_seeds` models of each $M$, `num_sequences` evaluation sequences. Right: the recorded run with more steps, $M$ and seeds.", "name": "fig-transient-curves"}, "image": {"alt": "Line charts of out-of-distribution loss against training step, one curve for each model, coloured by the number of tasks. Curves of many tasks fall towards the line of ridge regression; curves of few tasks turn upwards again after a minimum marked by a circle."}} tags=["hide-input"]
 fig, axes = plt.subplots(1, len(sources), figsize=figures.size("double", 0.5), sharey=True, squeeze=False)
 for ax, (source, table) in zip(axes[0], sources.items(), strict=True):
-    top = table[table.step > 0].ood_loss.quantile(0.99) * 1.04
+    top, last = table.ood_loss.max() * 1.04, table.step.max()
     for (count, _), part in table[table.step > 0].groupby(["num_tasks", "seed"]):
         ax.plot(part.step, part.ood_loss, "-", lw=0.9, color=color_of[count])
         critical = part[part.step == part.critical_step]
@@ -278,12 +281,13 @@ for ax, (source, table) in zip(axes[0], sources.items(), strict=True):
     ax.axhline(table.ridge_ood_loss.iloc[0], color="black", lw=1)
     ax.annotate("ridge", (0.02, table.ridge_ood_loss.iloc[0]), xycoords=ax.get_yaxis_transform(), va="bottom", fontsize=8)
     ax.set(xscale="log", xlabel="training step", title=source, ylim=(table.ridge_ood_loss.iloc[0] - 0.15, top))
+    ax.set_xlim(max(1, last / 1000), last * 1.1)
 axes[0, 0].set_ylabel("loss out of distribution")
 handles = [Line2D([], [], color=color_of[count], label=name_of[count]) for count in ordered]
 fig.legend(handles=handles, loc="outside upper center", ncols=min(6, len(handles)))
 figures.save(fig, "fig-transient-curves", data=curves)
 
-# %% mystnb={"figure": {"caption": "**At intermediate $M$ the model nears ridge, then leaves it for dMMSE.** Mean squared distance from the model's predictions to ridge (blue) and to $\\mathrm{dMMSE}_M$ (orange, dashed) against training step, mean over seeds. Top: out-of-distribution inputs; bottom: inputs of each model's own distribution. Strong lines: this run; pale lines: recorded run. Vertical lines: critical steps of this run (dark) and of the recorded run (pale), one for each seed. For $M = \\infty$ the two predictors are one.", "name": "fig-transient-distances"}, "image": {"alt": "Two rows of line charts, one column for each number of tasks. With few tasks the distance to the memorising predictor falls throughout; in between, the distance to ridge falls first and then grows again; with many tasks the distance to ridge falls throughout."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "**Which predictor is near?** Mean squared distance from the model's predictions to ridge (blue) and to $\\mathrm{dMMSE}_M$ (orange, dashed) against training step, mean over seeds. Top: out-of-distribution inputs; bottom: inputs of each model's own distribution. Strong lines: this run; pale lines: recorded run. Vertical lines: critical steps of this run (dark) and of the recorded run (pale), one for each seed. For $M = \\infty$ the two predictors are one.", "name": "fig-transient-distances"}, "image": {"alt": "Two rows of line charts, one column for each number of tasks. With few tasks the distance to the memorising predictor falls throughout; in between, the distance to ridge falls first and then grows again; with many tasks the distance to ridge falls throughout."}} tags=["hide-input"]
 fig, axes = plt.subplots(2, len(ordered), figsize=figures.size("double", 0.55), sharex=True, sharey="row", squeeze=False)
 looks = {"ridge": {"color": figures.COLORS["blue"], "ls": "-"}, "dmmse": {"color": figures.COLORS["vermillion"], "ls": "--"}}
 for column, count in enumerate(ordered):
@@ -296,7 +300,7 @@ for column, count in enumerate(ordered):
             for step in rises[(rises.source == source) & (rises.num_tasks == count)].critical_step:
                 ax.axvline(step, color="black", lw=0.6, ls="-", alpha=0.6 * alpha, zorder=0)
     axes[0, column].set_title(name_of[count])
-axes[0, 0].set(xscale="log", ylabel="distance,\nout of distribution")
+axes[0, 0].set(xscale="log", xlim=max(1, num_steps / 1000), ylabel="distance,\nout of distribution")
 axes[1, 0].set_ylabel("distance,\nin distribution")
 for ax in axes.flat:
     ax.set_ylim(bottom=0)
@@ -331,6 +335,12 @@ right.legend(loc="lower right")
 figures.save(fig, "fig-transient-rise", data=rises)
 
 # %%
+triangle = pd.read_csv(folder / "rise_triangle.csv")
+at_eight = 100 * triangle[triangle.num_tasks == 8].relative_rise
+glue("triangle_steps", int(triangle.critical_step.max()), display=False)
+glue("triangle_mean", at_eight.mean(), display=False)
+glue("triangle_low", over_seeds(at_eight)[0], display=False)
+glue("triangle_high", over_seeds(at_eight)[1], display=False)
 chosen = [count for count in ordered if kind_of[count] == "intermediate"]
 best = {source: effects.loc[source].reindex(chosen)["mean"].dropna() for source in sources}
 for source, key in ((HERE, "here"), (RECORDED, "recorded")):
@@ -351,6 +361,11 @@ for source, key in ((HERE, "here"), (RECORDED, "recorded")):
 # {glue:text}`peak_tasks_recorded`: {glue:text}`peak_rise_recorded:.1f` % (95 % interval from
 # {glue:text}`peak_low_recorded:.1f` to {glue:text}`peak_high_recorded:.1f`), a share of
 # {glue:text}`peak_share_recorded:.2f` of the gap.
+#
+# The schedule decides how much of this is seen. The first recorded attempt had a triangle, a learning rate that returns
+# to zero, three seeds and {glue:text}`triangle_steps:,` steps: there the relative rise at $M = 8$ was
+# {glue:text}`triangle_mean:.1f` % (95 % interval {glue:text}`triangle_low:.1f` to {glue:text}`triangle_high:.1f`), not to
+# be told from zero, and at no larger $M$ was there any. A constant rate was tried because of that miss.
 #
 # A fall and a rise alone prove little, though. Suppose a model never learned anything but dMMSE and only turned up its
 # volume, predicting $s$ times dMMSE with $s$ growing from 0 to 1: out of distribution its loss, too, would first fall
@@ -389,11 +404,13 @@ plane = plane.assign(explained_1=pca.explained_variance_ratio[0], explained_2=pc
 planes = {HERE: plane} | ({RECORDED: recorded["pca"]} if recorded else {})
 glue("explained", 100 * pca.explained_variance_ratio.sum(), display=False)
 
-# %% mystnb={"figure": {"caption": "**The trajectories in function space.** First two joint principal components of the predictions on `num_probe` sequences of the root task, over all checkpoints of one model of each $M$ (first seed); filled squares: end of training, circles: critical step. Stars: $\\mathrm{dMMSE}_M$ in the colour of $M$; black cross: ridge; both projected afterwards. Left: this run; right: the recorded run, which has components of its own.", "name": "fig-transient-pca"}, "image": {"alt": "Curves in a plane that start at one point and fan out. Those of few tasks end near the star of their memorising predictor, those of many tasks near the cross of ridge regression; curves in between bend from the one towards the other."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "**The trajectories in function space.** First two joint principal components of the predictions on `num_probe` sequences of the root task, over all checkpoints of one model of each $M$ (first seed); pale lines as they are, strong lines smoothed over neighbouring checkpoints; filled squares: end of training, circles: critical step. Stars: $\\mathrm{dMMSE}_M$ in the colour of $M$; black cross: ridge; both projected afterwards. Left: this run; right: the recorded run, which has components of its own.", "name": "fig-transient-pca"}, "image": {"alt": "Curves in a plane that start at one point and fan out. Those of few tasks end near the star of their memorising predictor, those of many tasks near the cross of ridge regression; curves in between bend from the one towards the other."}} tags=["hide-input"]
 fig, axes = plt.subplots(1, len(planes), figsize=figures.size("double", 0.55), squeeze=False)
 for ax, (source, table) in zip(axes[0], planes.items(), strict=True):
     for count, part in table[table.kind == "model"].groupby("num_tasks"):
-        ax.plot(part.pc1, part.pc2, "-", lw=1, color=color_of[count])
+        scores = part[["pc1", "pc2"]].to_numpy()
+        ax.plot(*scores.T, "-", lw=0.5, alpha=0.3, color=color_of[count])
+        ax.plot(*smooth(scores, 0, 3).T, "-", lw=1.4, color=color_of[count])
         ax.plot(*part.loc[part.critical.astype(bool), ["pc1", "pc2"]].to_numpy().T, "o", ms=5, mfc="white", mec=color_of[count], zorder=3)
         ax.plot(part.pc1.iloc[-1], part.pc2.iloc[-1], "s", ms=5, color=color_of[count], zorder=3)
     for row in table[table.kind == "dmmse"].itertuples():
@@ -454,7 +471,7 @@ llc = pd.DataFrame(rows).merge(curves[["num_tasks", "seed", "step", *losses]], o
 llcs = {HERE: llc} | ({RECORDED: recorded["llc"]} if recorded else {})
 llc.groupby(["where", "num_tasks"])[["llc", "standard_error", "r_hat", "virial_ratio", "num_diverged"]].mean().round(3)
 
-# %% mystnb={"figure": {"caption": "**Loss and LLC of trained models against $M$.** Left: in-distribution loss of the trained models (markers, one for each seed) beside that of $\\mathrm{dMMSE}_M$ (orange) and ridge (blue) on the same sequences, means over seeds; centre: the same out of distribution. Right: LLC estimates on the model's own distribution, `llc_chains` chains of `llc_draws` draws, bars are standard errors from effective sample sizes; crosses: at the critical step of this run. Circles: this run; squares: recorded run.", "name": "fig-transient-llc"}, "image": {"alt": "Three panels against the number of tasks. In-distribution loss rises from the memorising predictor's towards ridge; out-of-distribution loss falls from that of the memorising predictor towards ridge; the learning coefficient of the trained models in the third panel with error bars."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "**Loss and LLC of trained models against $M$.** Left: in-distribution loss of the trained models (markers, one for each seed) beside that of $\\mathrm{dMMSE}_M$ (orange) and ridge (blue) on the same sequences, means over seeds; centre: the same out of distribution. Right: LLC estimates on the model's own distribution, `llc_chains` chains of `llc_draws` draws, bars are standard errors from effective sample sizes; crosses: at the critical step, where estimated. Circles: this run; squares: recorded run.", "name": "fig-transient-llc"}, "image": {"alt": "Three panels against the number of tasks. In-distribution loss rises from the memorising predictor's towards ridge; out-of-distribution loss falls from that of the memorising predictor towards ridge; the learning coefficient of the trained models in the third panel with error bars."}} tags=["hide-input"]
 fig, axes = plt.subplots(1, 3, figsize=figures.size("double", 0.4))
 longest = llcs.get(RECORDED, llc)  # the lines of the predictors
 for ax, inputs in zip(axes, ("in", "ood"), strict=False):
@@ -467,8 +484,10 @@ for offset, (source, marker, color) in enumerate(zip(llcs, "os", ("black", "dimg
     for ax, inputs in zip(axes, ("in", "ood"), strict=False):
         ax.plot(x, part[f"{inputs}_loss"], marker, ms=4, mfc="white", color=color)
     axes[2].errorbar(x, part.llc, part.standard_error, fmt=marker, ms=4, mfc="white", color=color, label=source)
-midway = llc[llc["where"] == "critical"]
-axes[2].errorbar(midway.num_tasks.map(place) + 0.25, midway.llc, midway.standard_error, fmt="x", ms=4, color=figures.COLORS["grey"], label="critical step, this run")
+    midway = llcs[source][llcs[source]["where"] == "critical"]
+    if len(midway):
+        x = midway.num_tasks.map(place) + 0.2 * offset + 0.05
+        axes[2].errorbar(x, midway.llc, midway.standard_error, fmt="x", ms=4, color=figures.CYCLE[3 + offset], label=f"{source}, critical step")
 for ax, title in zip(axes, ["loss in distribution", "loss out of distribution", r"LLC estimate $\hat\lambda$"], strict=True):
     ax.set(title=title, xticks=range(len(ordered)), xticklabels=[str(c or "∞") for c in ordered], xlabel="number of tasks M")
     ax.set_xlim(-0.5, len(ordered) - 0.5)

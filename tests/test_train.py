@@ -5,6 +5,7 @@ import json
 import math
 import multiprocessing
 import os
+import runpy
 import shutil
 import signal
 import subprocess
@@ -60,7 +61,7 @@ class Watched(Waves):
         else:
             with Path(self.log, "batches").open("a") as file:
                 file.write(f"{os.getpid()} {step}\n")
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 120
             while len(list(Path(self.log).glob("asked-*"))) < 2 and time.monotonic() < deadline:
                 time.sleep(0.005)
         return super().__call__(step)
@@ -247,17 +248,15 @@ def test_three_models_equal_three_plain_adamw_loops(architecture, changes, scale
 
 
 def test_a_model_trained_among_others_is_the_model_trained_alone(tmp_path):
-    """Both optimisers; Muon and clipping could mix models, were a norm or a product taken over all of them."""
-    for optimizer in ("adamw", "muon"):
-        settings = TrainingSettings(num_steps=20, learning_rate=0.02, optimizer=optimizer, schedule="triangle",
-                                    max_gradient_norm=0.5)  # fmt: skip
-        kwargs = dict(checkpoint_steps=[20], folder=tmp_path, progress=False)
-        together = train(networks(3), Waves((0, 1, 2)), squared_error, settings, **kwargs).vectors(20)
-        for index in range(3):
-            model = networks(3)[index]
-            alone = train([model], Waves((index,)), squared_error, settings, **kwargs).vectors(20)
-            torch.testing.assert_close(together[index], alone[0], rtol=0, atol=1e-10)
-        assert (together[0] - flat(networks(1)[0])).abs().max() > 0.05
+    """Muon and clipping could mix models, were a norm or a product taken over all of them."""
+    settings = TrainingSettings(num_steps=20, learning_rate=0.02, optimizer="muon", schedule="triangle",
+                                max_gradient_norm=0.5)  # fmt: skip
+    kwargs = dict(checkpoint_steps=[20], folder=tmp_path, progress=False)
+    together = train(networks(3), Waves((0, 1, 2)), squared_error, settings, **kwargs).vectors(20)
+    for index, model in enumerate(networks(3)):
+        alone = train([model], Waves((index,)), squared_error, settings, **kwargs).vectors(20)
+        torch.testing.assert_close(together[index], alone[0], rtol=0, atol=1e-10)
+        assert (together[index] - flat(model)).abs().max() > 0.05
 
 
 def test_the_models_and_the_global_random_state_are_untouched(tmp_path):
@@ -385,41 +384,41 @@ def test_muon_leaves_the_rest_to_adamw(tmp_path):
 
 # ------------------------------------------------------------------------------------------------ kill and resume
 
-KILLED = {"num_steps": 400, "learning_rate": 0.01, "num_warmup": 20, "weight_decay": 0.1, "max_gradient_norm": 0.5}
+KILLED = {"num_steps": 300, "learning_rate": 0.01, "num_warmup": 20, "weight_decay": 0.1, "max_gradient_norm": 0.5}
 
 
 def killed_training(folder, optimizer, save_seconds):
     settings = TrainingSettings(**KILLED, optimizer=optimizer)
     models, stream = networks(2, torch.float32), Waves((0, 1), double=False)
-    return train(models, stream, squared_error, settings, checkpoint_steps=range(0, 401, 20), folder=folder,
+    return train(models, stream, squared_error, settings, checkpoint_steps=range(0, 301, 20), folder=folder,
                  save_seconds=save_seconds, progress=False)  # fmt: skip
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_killed_and_resumed_is_bit_identical(optimizer, tmp_path):
-    """Killed with SIGKILL as soon as the checkpoints of steps 20, 60 and 140 appear, saving after every step."""
+    """Killed with SIGKILL as soon as the checkpoints of steps 20, 40 and 60 appear, saving after every step."""
     whole = killed_training(tmp_path / "whole", optimizer, save_seconds=1e9)
     place = tmp_path / "killed" / whole.folder.name
     fork = multiprocessing.get_context("fork")
-    for step in (20, 60, 140):
+    for step in (20, 40, 60):
         process = fork.Process(target=killed_training, args=(tmp_path / "killed", optimizer, 0.0))
         process.start()
         while not (place / f"step_{step:08d}.safetensors").exists() and process.is_alive():
-            time.sleep(0.001)
+            time.sleep(0.002)
         process.kill()
-        process.join(60)
+        process.join(300)
         assert process.exitcode == -signal.SIGKILL
         assert (place / "state.safetensors").exists() and not (place / "training.json").exists()
         with pytest.raises(ValueError, match="no finished training run"):
             Checkpoints(place, transformers(1)[0])
     (place / ".left.safetensors.123.tmp").write_bytes(b"half")  # what a kill in the middle of a write leaves
     at_kill = (place / "step_00000020.safetensors").stat().st_mtime_ns
-    resumed = killed_training(tmp_path / "killed", optimizer, save_seconds=0.0)
+    resumed = killed_training(tmp_path / "killed", optimizer, save_seconds=1e9)
     assert resumed.folder == place
     assert (place / "step_00000020.safetensors").stat().st_mtime_ns == at_kill  # not trained from the start
     for path in whole.folder.glob("*.safetensors"):
         assert path.read_bytes() == (place / path.name).read_bytes(), path.name
-    steps = {f"step_{step:08d}.safetensors" for step in range(0, 401, 20)}
+    steps = {f"step_{step:08d}.safetensors" for step in range(0, 301, 20)}
     for folder in (whole.folder, place):
         assert {path.name for path in folder.iterdir()} == steps | {"losses.safetensors", "training.json"}
 
@@ -437,7 +436,7 @@ def test_of_two_processes_one_trains_and_the_other_reads(tmp_path):
     for process in processes:
         process.start()
     for process in processes:
-        process.join(60)
+        process.join(300)
         assert process.exitcode == 0
     assert len(list(tmp_path.glob("asked-*"))) == 2
     steps = [int(line.split()[1]) for line in (tmp_path / "batches").read_text().splitlines()]
@@ -467,13 +466,7 @@ def cosine_error(model, batch):
     return torch.cos(model(batch[0]) - batch[1]).square().mean((1, 2))
 
 
-@dataclass(frozen=True)
-class OtherWaves(Waves):
-    """Other code with the same fields."""
-
-    def __call__(self, step):
-        x, y = super().__call__(step)
-        return x, -y
+cosine_error.__qualname__ = "sine_error"  # as in an edited notebook: the same byte code, with another name looked up
 
 
 class Scaled(nn.Linear):
@@ -487,11 +480,6 @@ class Scaled(nn.Linear):
 
     def forward(self, x):
         return self.factor * super().forward(x)
-
-
-class Rescaled(Scaled):
-    def forward(self, x):
-        return self.factor**2 * super().forward(x)
 
 
 def key_with(**changes):
@@ -509,14 +497,13 @@ def test_everything_that_changes_the_result_changes_the_key(monkeypatch):
         "learning rate": {"settings": dataclasses.replace(settings, learning_rate=0.02)},
         "optimiser": {"settings": dataclasses.replace(settings, optimizer="muon")},
         "stream's seed": {"stream": Waves((0, 1), seed=1)},
-        "stream's code": {"stream": OtherWaves((0, 1))},
         "initial parameters": {"models": linears(3)[1:]},
         "order of models": {"models": linears(2)[::-1]},
         "dtype": {"models": linears(2, torch.float32)},
         "checkpoint steps": {"steps": [0, 29, 30]},
         "compilation": {"compile": True},
         "loss": {"loss": sine_error},
-        "loss, other function": {"loss": cosine_error},  # the same byte code, another name in it
+        "loss, edited": {"loss": cosine_error},
         "captured value": {"loss": scaled_by(2.0)},
         "another captured value": {"loss": scaled_by(3.0)},
         "captured tensor": {"loss": scaled_by(torch.tensor([2.0, 3.0]))},
@@ -525,15 +512,18 @@ def test_everything_that_changes_the_result_changes_the_key(monkeypatch):
         "loss of the library": {"loss": sequence_loss},
         "module": {"models": [Scaled(1.0), Scaled(1.0)]},
         "plain attribute of a module": {"models": [Scaled(2.0), Scaled(2.0)]},
-        "forward of a module": {"models": [Rescaled(1.0), Rescaled(1.0)]},
         "global of the loss": {"loss": scaled_by_a_global},
     }
     keys = {name: key_with(**change) for name, change in others.items()}
+    assert {name: key_with(**change) for name, change in others.items()} == keys
+    # what an edit of a notebook changes without changing a name
     monkeypatch.setitem(globals(), "FACTOR", 2.0)
-    keys["another global of the loss"] = key_with(loss=scaled_by_a_global)
+    keys["edited global of the loss"] = key_with(loss=scaled_by_a_global)
+    monkeypatch.setattr(Scaled, "forward", lambda self, x: self.factor**2 * nn.Linear.forward(self, x))
+    keys["edited module"] = key_with(models=[Scaled(2.0), Scaled(2.0)])
+    monkeypatch.setattr(Waves, "__call__", lambda self, step: 2 * (torch.ones(2, 6, 4, 3) * step,))
+    keys["edited stream"] = key_with()
     assert len(set(keys.values())) == len(keys)
-    again = {name: key_with(**change) for name, change in others.items() if name != "global of the loss"}
-    assert again.items() <= keys.items()
 
 
 def test_key_is_the_same_in_another_process(tmp_path):
@@ -561,16 +551,16 @@ def test_key_is_the_same_in_another_process(tmp_path):
         model = torch.nn.Linear(2, 1)
         torch.nn.init.ones_(model.weight), torch.nn.init.zeros_(model.bias)
         settings = TrainingSettings(num_steps=3, learning_rate=0.1)
-        if __name__ == "__main__":
-            print(run_key([model], Stream(RegressionTasks(2, 2, 0.1)), loss, settings, [0, 3])[0])
+        key = run_key([model], Stream(RegressionTasks(2, 2, 0.1)), loss, settings, [0, 3])[0]
+        print(key)
         """)
     )
-    run = lambda seed: subprocess.run(
-        [sys.executable, "notebook.py"], cwd=tmp_path, check=True, capture_output=True, text=True, timeout=120,
-        env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(__file__).parents[1])},
-    ).stdout.strip()  # fmt: skip
-    first, second = run("1"), run("2")
-    assert len(first) == 64 and first == second
+    run = subprocess.run(
+        [sys.executable, "notebook.py"], cwd=tmp_path, check=True, capture_output=True, text=True, timeout=300,
+        env=os.environ | {"PYTHONHASHSEED": "1", "PYTHONPATH": str(Path(__file__).parents[1])},
+    )  # fmt: skip
+    here = runpy.run_path(str(tmp_path / "notebook.py"), run_name="__main__")
+    assert len(here["key"]) == 64 and run.stdout.strip() == here["key"]
 
 
 def test_what_cannot_be_part_of_a_key_is_refused(tmp_path):
@@ -819,8 +809,8 @@ def test_a_transformer_trained_on_one_task_learns_it(tmp_path):
     tasks = (RegressionTasks(2, 4, 0.125, num_tasks=1), RegressionTasks(2, 4, 0.125, num_tasks=1, task_seed=5))
     config = TransformerConfig(num_layers=1, num_heads=2, d_model=8, num_positions=8, input_size=3, output_size=3)
     models = [Transformer(config, seed=seed) for seed in range(2)]
-    settings = TrainingSettings(num_steps=400, learning_rate=0.03, schedule="triangle")
-    found = train(models, RegressionStream(tasks, 32), sequence_loss, settings, checkpoint_steps=[0, 400],
+    settings = TrainingSettings(num_steps=300, learning_rate=0.03, schedule="triangle")
+    found = train(models, RegressionStream(tasks, 32), sequence_loss, settings, checkpoint_steps=[0, 300],
                   folder=tmp_path, progress=False)  # fmt: skip
     for index, task in enumerate(tasks):
         start, end = found.losses()[:20, index].mean(), found.losses()[-50:, index].mean()
@@ -828,7 +818,7 @@ def test_a_transformer_trained_on_one_task_learns_it(tmp_path):
         inputs, targets = task.draw(500, seed=1)
         tokens = to_tokens(task.draw(500, seed=1))
         with torch.no_grad():
-            fresh = sequence_loss(found.model(400, index), (tokens, targets)).mean()
+            fresh = sequence_loss(found.model(300, index), (tokens, targets)).mean()
         assert 0.1 < fresh < 0.3
 
 
@@ -899,23 +889,29 @@ def test_stacked_outputs_are_those_of_the_models_one_by_one():
 
 
 def test_freed_memory_stays_with_the_process():
-    """Eight tensors of 2 MB at a time, 20 times: 80,000 pages of 4 kB, which without the call are faults each time."""
+    """48 tensors of 2 MB at a time, 10 times: 245,000 pages of 4 kB, which without the call are faults each time.
+
+    glibc's thresholds are held at their defaults; left alone they move with what happened to be freed before.
+    """
     source = """
         import json, resource, torch
         from devinterp_core.vectorized import keep_freed_memory
         def faults():
-            loop = lambda: [torch.zeros(2**19) for _ in range(8)]
+            loop = lambda: [torch.zeros(2**19) for _ in range(48)]
             loop()
             before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-            for _ in range(20):
+            for _ in range(10):
                 loop()
             return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
         before, kept = faults(), keep_freed_memory()
         print(json.dumps([before, kept, faults()]))
     """
-    result = subprocess.run([sys.executable, "-c", textwrap.dedent(source)], check=True, capture_output=True, text=True,
-                            timeout=120, env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])})  # fmt: skip
+    held = {f"MALLOC_{name}_THRESHOLD_": str(2**17) for name in ("MMAP", "TRIM")}
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(source)], check=True, capture_output=True, text=True, timeout=300,
+        env=os.environ | held | {"PYTHONPATH": str(Path(__file__).parents[1])},
+    )  # fmt: skip
     before, kept, after = json.loads(result.stdout)
     assert keep_freed_memory() is kept
     if kept:
-        assert after < before / 10, (before, after)
+        assert before > 200_000 and after < before / 10, (before, after)

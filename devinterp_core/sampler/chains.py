@@ -50,7 +50,8 @@ class ChainGroup:
         self.step = 0
         # The baseline: every sample's loss at w*, once; or only those of recorded minibatches where that is less work.
         recorded = num_chains * (settings["num_draws"] + settings["num_burnin"] // every) * settings["batch_size"]
-        self.baseline = self._losses_at_centre() if full_batch or target.num_samples <= recorded else None
+        at_centres = target.num_samples * len(self.centres)
+        self.baseline = self._losses_at_centre() if full_batch or at_centres <= recorded else None
 
     def steps(self) -> Iterator[int]:
         """Advance to the end, yielding the number of steps taken after each."""

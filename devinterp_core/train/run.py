@@ -138,7 +138,7 @@ class _Run:
                     self._check_finite()
                 if self.step == total:
                     break
-                batch = self.stream(self.step)
+                batch = tuple(tensor.to(self.w.device) for tensor in self.stream(self.step))
                 losses, gradients = self.evaluator.losses_and_gradient(self.w, batch, False)
                 self.losses[self.step] = losses.mean(1)
                 gradient = gradients[0] if len(gradients) == 1 else torch.cat(gradients, dim=1)
