@@ -232,7 +232,7 @@ def provenance(record: dict) -> str:
 def training(record: dict) -> str:
     """Five seeds trained together beside a plain loop over them."""
     head = ["Batch of each seed", "Plain loop, ms a step of all", "Traced, ms", "Compiled, ms", "Traced is faster by",
-            "Compiled is faster by", "Tokens/s, compiled", "Share of peak, compiled", "Set-up, compiled, s"]  # fmt: skip
+            "Compiled is faster by", "Tokens/s, compiled", "Share of peak", "Set-up, compiled, s"]  # fmt: skip
     body = []
     for case in record["cases"]:
         ms = {way: f"{1e3 * value:.1f}" for way, value in case["step_seconds"].items()}
@@ -247,14 +247,14 @@ def training(record: dict) -> str:
         ])  # fmt: skip
     floor = 1e3 * record["cases"][-1]["flops"] / record["peak_gflops"] / 1e9
     text = (
-        f"{record['cases'][0]['seeds']} seeds of the regression transformer of the in-context learning chapters, advanced "
-        "in one vectorised step "
-        "(`devinterp_core.train`), beside the plain loop that one writes first: one model at a time, eager, `backward`, "
-        "PyTorch's AdamW, the same stream of data. Median of paired rounds, their range in brackets; the target is 2x. "
+        f"{record['cases'][0]['seeds']} seeds of the regression transformer of the in-context chapters, in one "
+        "vectorised step (`devinterp_core.train`), beside the plain loop that one writes first: one model at a time, "
+        "eager, `backward`, PyTorch's AdamW, the same data. Median of paired rounds, their range in brackets; the "
+        "target is 2x. "
         f"Large products run at {record['peak_gflops']:.0f} Gflop/s on this machine; at that rate the products of one "
         f"step of the last row alone would take {floor:.1f} ms. The rest is elementwise work on small tensors, which "
-        f"compilation fuses. Recorded on {record['date']}, {record['device']}, one thread, commit `{record['commit']}`, "
-        f"`{record['command']}`, {record['wall_seconds']} s, torch {record['torch']}.\n"
+        f"compilation fuses. Recorded on {record['date']}, {record['device']}, one thread, commit "
+        f"`{record['commit']}`, `{record['command']}`, {record['wall_seconds']} s, torch {record['torch']}.\n"
     )
     return "## Training five seeds together\n\n" + text + "\n" + table(head, body)
 

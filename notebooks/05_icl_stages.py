@@ -190,16 +190,17 @@ draws = sample_many(
     batch_size=llc_batch_size,
     seed=seed,
 )
-estimates = [local_learning_coefficient(draws.isel(model=index)) for index in range(draws.sizes["model"])]
-llc = pd.DataFrame({
-    "step": np.repeat(llc_steps, num_seeds),
-    "seed": np.tile(range(num_seeds), len(llc_steps)),
-    "llc": [estimate.mean for estimate in estimates],
-    "standard_error": [estimate.standard_error for estimate in estimates],
-})  # fmt: skip
+diverged = draws.diverged.all("chain").values
+estimates = [local_learning_coefficient(draws.isel(model=index)) for index in np.flatnonzero(~diverged)]
+pairs = pd.MultiIndex.from_product([llc_steps, range(num_seeds)], names=["step", "seed"]).to_frame(index=False)
+llc = pairs[~diverged].reset_index(drop=True)
+llc = llc.assign(llc=[each.mean for each in estimates], standard_error=[each.standard_error for each in estimates])
+glue("num_diverged", int(diverged.sum()), display=False)
+glue("num_estimates", len(pairs), display=False)
 
 # %% [markdown]
-# A Gaussian process over $\log t$ smooths the mean curve and that of each seed. A boundary is an extremum of the smooth
+# Chains that left the finite numbers are not used: {glue:text}`num_diverged` of {glue:text}`num_estimates` estimates are
+# missing for that reason. A Gaussian process over $\log t$ smooths the mean curve and that of each seed. A boundary is an extremum of the smooth
 # curve, or a plateau between two rises; a stage is kept only if the change over it exceeds its uncertainty several
 # times. Type A means that the LLC rises, B that it falls.
 
@@ -210,7 +211,8 @@ if (kept / "llc.csv").exists():
 found, by_seed = {}, {}
 for name, (_, coefficients, _) in runs.items():
     wide = coefficients.pivot(index="step", columns="seed", values="llc")
-    error = wide.std(axis=1, ddof=1) / np.sqrt(wide.shape[1]) if wide.shape[1] > 1 else None
+    wide = wide[wide.count(axis=1) > min(1, wide.shape[1] - 1)]
+    error = wide.std(axis=1, ddof=1) / np.sqrt(wide.count(axis=1)) if wide.shape[1] > 1 else None
     found[name] = trajectory.find_stages(wide.index.to_numpy(), wide.mean(axis=1).to_numpy(), None if error is None else error.to_numpy())
     for index, part in coefficients.groupby("seed"):
         order = part.sort_values("step")
@@ -396,10 +398,11 @@ for name, (behaviour, coefficients, shapes) in runs.items():
         two_rises += by_seed[name, index].types.startswith("AA")
         top = wide[index].idxmax()
         prior = min(wide.index, key=lambda step, index=index: abs(np.log(step / prior_step[index])))
-        levels = wide[index].loc[[wide.index[0], prior, top]].diff().iloc[1:].tolist()
+        own = wide[index].dropna()
+        levels = own.loc[[own.index[0], min(own.index, key=lambda step, prior=prior: abs(step - prior)), top]].diff().iloc[1:].tolist()
         losses = -np.diff([loss_at(behaviour, step, index) for step in (0, prior_step[index], top)])
         signs += 0 < levels[0] < levels[1] and 0 < losses[0] < losses[1]
-        after = wide[index].loc[top:]
+        after = own.loc[top:]
         fall.append(after.min() - after.iloc[0])
         loss_in_fall.append(loss_at(behaviour, after.idxmin(), index) - loss_at(behaviour, top, index))
     wanted_seeds = int(np.ceil(0.8 * count))

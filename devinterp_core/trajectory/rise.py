@@ -30,7 +30,7 @@ class Rise:
 
     @property
     def rise(self) -> float:
-        """`final - minimum`; its expectation is 0 for a constant curve, and it may be negative."""
+        """`final - minimum`; its expectation is at most the rise of the curve without noise, 0 for a constant one."""
         return self.final - self.minimum
 
 
