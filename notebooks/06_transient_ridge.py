@@ -20,7 +20,9 @@
 # is from both predictors; the size of the rise with its interval; the joint-trajectory PCA; and LLCs against $M$. The
 # paper's models have [2.65 million]{.paper} parameters and train for [150,000 steps of 1024 sequences]{.paper}. The ones
 # here are far smaller and train for far fewer steps, so it is open which part of the phenomenon can be seen, and at
-# which $M$. A longer run of the same notebook is recorded in the repository and drawn beside the one made now.
+# which $M$. A longer run of the same notebook is recorded in the repository and drawn beside the one made now. It is not
+# the same experiment made longer: its models have half the width and no output projection, and its learning rate follows a
+# triangle (`06_transient_ridge.recorded.yaml`; provenance in `data/recorded/transient_ridge`).
 
 # %% tags=["parameters"]
 seed: int = 0  # of tasks, initial parameters, training data, evaluation data and chains
@@ -272,7 +274,7 @@ rises.groupby(["source", "num_tasks"])[columns].mean().round(3)
 # at the critical step, `relative_rise` the cross-fitted rise over the minimum, `uncorrected` the same without
 # cross-fitting, `share_of_gap` the rise as a share of the gap in loss between the two predictors.
 
-# %% mystnb={"figure": {"caption": "**Does the loss out of distribution fall and rise again?** Loss on Gaussian tasks against training step (log scale), one line for each model; circle: critical step. Black line: ridge; triangles at the right edge: $\\mathrm{dMMSE}_M$, mean over seeds (those above the frame are left out). Left: this run, `num_seeds` models of each $M$, `num_sequences` evaluation sequences. Right: the recorded run with more steps, $M$ and seeds.", "name": "fig-transient-curves"}, "image": {"alt": "Line charts of out-of-distribution loss against training step, one curve for each model, coloured by the number of tasks. Curves of many tasks fall towards the line of ridge regression; curves of few tasks turn upwards again after a minimum marked by a circle."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "**Does the loss out of distribution fall and rise again?** Loss on Gaussian tasks against training step (log scale), one line for each model; circle: critical step. Black line: ridge; triangles at the right edge: $\\mathrm{dMMSE}_M$, mean over seeds (those above the frame are left out). Left: this run, `num_seeds` models of each $M$, `num_sequences` evaluation sequences. Right: the recorded run, narrower models with another schedule, more steps, $M$ and seeds. Single models, no averaging.", "name": "fig-transient-curves"}, "image": {"alt": "Line charts of out-of-distribution loss against training step, one curve for each model, coloured by the number of tasks. Curves of many tasks fall towards the line of ridge regression; curves of few tasks turn upwards again after a minimum marked by a circle."}} tags=["hide-input"]
 fig, axes = plt.subplots(1, len(sources), figsize=figures.size("double", 0.5), sharey=True, squeeze=False)
 for ax, (source, table) in zip(axes[0], sources.items(), strict=True):
     top, last = table.ood_loss.max() * 1.04, table.step.max()
