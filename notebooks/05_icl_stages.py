@@ -36,6 +36,7 @@ compile_step: bool = True  # through torch.compile, where there is a C++ compile
 num_sequences: int = 512  # evaluation sequences, of each kind
 ood_scales: list[float] = [5.0, 10.0]  # factors of out-of-distribution inputs
 num_llc_checkpoints: int = 12  # at which the LLC of every seed is estimated
+llc_dense: list[int] = [20, 300]  # half of them end at the second of these steps, and from the first on lie densely
 llc_step_size: float = 1e-3  # SGLD step
 llc_n_beta: float = 66.7  # inverse temperature of the paper
 llc_localization: float = 13.3  # of the paper
@@ -54,10 +55,10 @@ import numpy as np
 import pandas as pd
 import torch
 from myst_nb import glue
-from scipy import stats
 
 from devinterp_core import regression, trajectory
 from devinterp_core.companion import claims, figures
+from devinterp_core.companion.intervals import over_seeds
 from devinterp_core.companion.output import cache_folder
 from devinterp_core.companion.project import root
 from devinterp_core.llc import local_learning_coefficient
@@ -174,7 +175,9 @@ curves, structure = pd.concat(rows, ignore_index=True), pd.concat(structure, ign
 # exponent of a singularity.
 
 # %%
-wanted = [*np.geomspace(max(num_steps / 200, 1), num_steps, num_llc_checkpoints - 3), *np.linspace(0, num_steps, 5)[1:-1]]
+half = num_llc_checkpoints // 2
+wanted = [llc_dense[0] / 4, *np.geomspace(*llc_dense, half - 1)]
+wanted += [*np.geomspace(llc_dense[1], num_steps, num_llc_checkpoints - half + 1)[1:]]
 llc_steps = sorted({checkpoints.nearest(step) for step in wanted})
 chain_data = world.draw(llc_samples, seed=30_000 + seed)
 draws = sample_many(
@@ -200,39 +203,18 @@ glue("num_estimates", len(pairs), display=False)
 
 # %% [markdown]
 # Chains that left the finite numbers are not used: {glue:text}`num_diverged` of {glue:text}`num_estimates` estimates are
-# missing for that reason. A Gaussian process over $\log t$ smooths the mean curve and that of each seed. A boundary is an extremum of the smooth
-# curve, or a plateau between two rises; a stage is kept only if the change over it exceeds its uncertainty several
-# times. Type A means that the LLC rises, B that it falls.
+# missing for that reason. A Gaussian process over $\log t$ smooths the mean curve and that of each seed. A boundary is an
+# extremum of the smooth curve, or a plateau between two rises; a stage is kept only if the change over it exceeds its
+# uncertainty several times. Type A means that the LLC rises, B that it falls.
 
 # %%
 runs, kept = {"regenerated": (curves, llc, structure)}, root() / "data/recorded/icl_stages"
 if (kept / "llc.csv").exists():
     runs["recorded"] = tuple(pd.read_csv(kept / f"{name}.csv") for name in ("curves", "llc", "structure"))
-found, by_seed = {}, {}
-for name, (_, coefficients, _) in runs.items():
-    wide = coefficients.pivot(index="step", columns="seed", values="llc")
-    wide = wide[wide.count(axis=1) > min(1, wide.shape[1] - 1)]
-    error = wide.std(axis=1, ddof=1) / np.sqrt(wide.count(axis=1)) if wide.shape[1] > 1 else None
-    found[name] = trajectory.find_stages(wide.index.to_numpy(), wide.mean(axis=1).to_numpy(), None if error is None else error.to_numpy())
-    for index, part in coefficients.groupby("seed"):
-        order = part.sort_values("step")
-        by_seed[name, index] = trajectory.find_stages(order.step.to_numpy(), order.llc.to_numpy(), order.standard_error.to_numpy())
-
-
-def loss_at(behaviour, step, index=None):
-    """Loss at the checkpoint nearest to `step`, of one seed or averaged over seeds."""
-    part = behaviour if index is None else behaviour[behaviour.seed == index]
-    nearest = min(part.step.unique(), key=lambda kept: abs(kept - step))
-    return part[part.step == nearest].loss.mean()
-
-
-stage_rows = []
-for name, (behaviour, _, _) in runs.items():
-    for number, stage in enumerate(found[name].stages):
-        start = 0 if number == 0 else stage.start
-        change = loss_at(behaviour, stage.end) - loss_at(behaviour, start)
-        stage_rows.append((name, number + 1, stage.type, start, stage.end, change, stage.change, *stage.interval))
-stages = pd.DataFrame(stage_rows, columns=["run", "stage", "type", "start", "end", "loss_change", "llc_change", "llc_low", "llc_high"])
+found = {name: trajectory.stages_of_mean(coefficients) for name, (_, coefficients, _) in runs.items()}
+by_seed = {name: trajectory.stages_of_seeds(coefficients) for name, (_, coefficients, _) in runs.items()}
+tables = {name: trajectory.stage_table(found[name], behaviour) for name, (behaviour, _, _) in runs.items()}
+stages = pd.concat(tables, names=["run"]).reset_index(level="run").reset_index(drop=True)
 
 # %% mystnb={"figure": {"caption": "**The LLC sees stages that the loss does not show.** Loss above ridge regression (top) and LLC (bottom) against the training step on a logarithmic axis; from the left the run made for this page, the longer recorded run, and values of the paper (range over its five seeds). Thin lines: single seeds (`num_seeds` of them); thick: their mean; band in the lower panels: the Gaussian process, two standard deviations. Shaded: stages found in the mean LLC, blue where it rises (type A), orange where it falls (type B). In the regenerated run `llc_chains` chain of `llc_draws` draws for each seed and checkpoint; the recorded run (provenance in `data/recorded/icl_stages`) has longer training, another peak rate, batch and chain length, see `05_icl_stages.recorded.yaml`.", "name": "fig-icl-stages"}, "image": {"alt": "Two rows of panels. The loss falls in every run. The learning coefficient first rises slowly, then steeply to a maximum, and then falls although the loss keeps improving; shaded stages mark the rises and falls."}} tags=["hide-input"]
 fig, axes = plt.subplots(2, len(runs) + 1, figsize=figures.size("double", 0.68), sharex="col", sharey="row", squeeze=False)
@@ -336,7 +318,8 @@ figures.save(fig, "fig-icl-structure", data={"structure": structure, "attention"
 
 # %%
 fixed = regression.to_tokens(world.draw(num_dynamics_sequences, seed=40_000 + seed))
-paths = np.stack([stacked_outputs(checkpoints.template, checkpoints.load(step), fixed)[0].flatten().numpy() for step in checkpoints.steps])
+weights = [{name: values[:1] for name, values in checkpoints.load(step).items()} for step in checkpoints.steps]  # seed 0
+paths = np.stack([stacked_outputs(checkpoints.template, each, fixed).flatten().numpy() for each in weights])
 pca = trajectory.JointPCA.fit(paths.astype(np.float64), num_components=3)
 smoothed = trajectory.smooth(pca.transform(paths.astype(np.float64)), start=1, end=smoothing_end)
 forms = trajectory.forms(smoothed, tolerance=3)
@@ -377,34 +360,18 @@ figures.save(fig, "fig-icl-essential-dynamics", data=pd.DataFrame(smoothed, colu
 # ## Claims
 #
 # Every claim is decided for the regenerated run, those that need long training for the recorded run as well. Per-seed
-# counts use each seed's own LLC curve; intervals over seeds are Student's t for the mean.
+# counts use each seed's own LLC curve; intervals over seeds are Student's t for the mean (fewer than
+# three seeds: the range).
 
 # %%
-def over_seeds(values):
-    """Mean of one value a seed with its t interval."""
-    values = np.asarray(values, dtype=float)
-    half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
-    return values.mean(), (values.mean() - half, values.mean() + half)
-
-
 for name, (behaviour, coefficients, shapes) in runs.items():
     count = behaviour.seed.nunique()
     wide = coefficients.pivot(index="step", columns="seed", values="llc")
-    power = behaviour.pivot(index="step", columns="seed", values="prediction_power")
-    loss = behaviour.pivot(index="step", columns="seed", values="loss")
-    prior_step = {index: int(power[index].iloc[1:].where(power.index[1:] < wide[index].idxmax()).idxmin()) for index in wide}
-    two_rises, signs, fall, loss_in_fall = 0, 0, [], []
-    for index in wide:
-        two_rises += by_seed[name, index].types.startswith("AA")
-        top = wide[index].idxmax()
-        prior = min(wide.index, key=lambda step, index=index: abs(np.log(step / prior_step[index])))
-        own = wide[index].dropna()
-        levels = own.loc[[own.index[0], min(own.index, key=lambda step, prior=prior: abs(step - prior)), top]].diff().iloc[1:].tolist()
-        losses = -np.diff([loss_at(behaviour, step, index) for step in (0, prior_step[index], top)])
-        signs += 0 < levels[0] < levels[1] and 0 < losses[0] < losses[1]
-        after = own.loc[top:]
-        fall.append(after.min() - after.iloc[0])
-        loss_in_fall.append(loss_at(behaviour, after.idxmin(), index) - loss_at(behaviour, top, index))
+    moments = trajectory.milestones(behaviour, coefficients)
+    llc_signs = (moments.llc_to_prior > 0) & (moments.llc_to_top > moments.llc_to_prior)
+    loss_signs = (moments.loss_to_prior > 0) & (moments.loss_to_top > moments.loss_to_prior)
+    signs = int((llc_signs & loss_signs).sum())
+    two_rises = sum(each.types.startswith("AA") for each in by_seed[name].values())
     wanted_seeds = int(np.ceil(0.8 * count))
     sheet.add(
         f"LR1 and LR2, {name} run: LLC up and loss down while the prior is learned, then both again and by more",
@@ -422,13 +389,12 @@ for name, (behaviour, coefficients, shapes) in runs.items():
         holds=found[name].types.startswith("AA") and two_rises >= wanted_seeds,
         detail="the stages that the Gaussian process finds begin with AA, in the mean and in four fifths of the seeds",
     )
-    mean_fall, fall_interval = over_seeds(fall)
-    mean_loss, loss_interval = over_seeds(loss_in_fall)
-    falling = int(sum(f < 0 and change < 0 for f, change in zip(fall, loss_in_fall, strict=True)))
+    fall_interval, loss_interval = over_seeds(moments.llc_after), over_seeds(moments.loss_after)
+    falling = int(((moments.llc_after < 0) & (moments.loss_after < 0)).sum())
     sheet.add(
         f"LR3 and LR4, {name} run: the LLC falls",
         paper=float(published[published.type == "B"].llc_change.sum()),
-        measured=mean_fall,
+        measured=moments.llc_after.mean(),
         interval=fall_interval,
         holds="B" in found[name].types and fall_interval[1] < 0,
         detail="lowest LLC after the highest, minus the highest, mean over seeds; asked: a stage of type B in the mean curve "
@@ -437,7 +403,7 @@ for name, (behaviour, coefficients, shapes) in runs.items():
     sheet.add(
         f"LR3 and LR4, {name} run: while the LLC falls the loss still improves",
         paper=float(published[published.type == "B"].loss_change.sum()),
-        measured=mean_loss,
+        measured=moments.loss_after.mean(),
         interval=loss_interval,
         holds=falling >= wanted_seeds and loss_interval[1] < 0,
         detail=f"{falling} of {count} seeds",
@@ -446,26 +412,25 @@ for name, (behaviour, coefficients, shapes) in runs.items():
         f"The highest LLC, {name} run",
         paper=171.0,
         measured=float(wide.max().mean()),
-        interval=over_seeds(wide.max())[1],
+        interval=over_seeds(wide.max()),
         holds=claims.within_fraction(float(wide.max().mean()), 171.0, 0.2),
         detail=f"mean over seeds of the highest checkpoint; tolerance 20 %; step size {llc_step_size:g} where the paper has 3e-4",
     )
-    learned = [power.loc[prior_step[index], index] for index in wide]
     sheet.add(
         f"The prior over tasks is learned first, {name} run: predictions fall to almost zero",
         paper=0.024,
-        measured=over_seeds(learned)[0],
-        interval=over_seeds(learned)[1],
-        holds=max(learned) < 0.1 and all(loss.loc[prior_step[index], index] > 0.9 * (dim + noise_variance) for index in wide),
+        measured=moments.prior_power.mean(),
+        interval=over_seeds(moments.prior_power),
+        holds=bool((moments.prior_power < 0.1).all() and (moments.prior_loss > 0.9 * (dim + noise_variance)).all()),
         detail="smallest mean square of the predictions before the highest LLC; below 0.1 and the loss within 10 % of that of "
         "predicting zero; the paper's text says 0.1, in another normalisation",
     )
-    gap = behaviour[behaviour.step == behaviour.step.max()].ridge_gap
+    gap = behaviour[behaviour.step == behaviour.step.max()].ridge_gap.astype(float)
     sheet.add(
         f"At the end of the {name} run the model is close to ridge regression",
         paper="0.085 to 0.104",
-        measured=over_seeds(gap)[0],
-        interval=over_seeds(gap)[1],
+        measured=float(gap.mean()),
+        interval=over_seeds(gap),
         holds=claims.at_most(float(gap.mean()), 0.104),
         detail="mean squared distance of predictions",
     )
@@ -477,8 +442,8 @@ for name, (behaviour, coefficients, shapes) in runs.items():
             f"Stretched inputs, {name} run: the loss at g = 5 falls and rises again",
             paper="0.72, then 0.85 of predicting zero",
             measured=f"{np.mean(low):.2f}, then {np.mean(low) + np.mean(rise):.2f}",
-            interval=over_seeds(rise)[1],
-            holds=max(low) < 0.95 and over_seeds(rise)[1][0] > 0.02,
+            interval=over_seeds(rise),
+            holds=max(low) < 0.95 and over_seeds(rise)[0] > 0.02,
             detail="interval: of the rise from the minimum to the end, mean over seeds; asked: lower end above 0.02",
         )
 
@@ -488,8 +453,8 @@ for name, (behaviour, coefficients, shapes) in runs.items():
         sheet.add(
             f"LayerNorm scales before {where} collapse, {name} run",
             paper=share,
-            measured=over_seeds(ratio)[0],
-            interval=over_seeds(ratio)[1],
+            measured=float(np.mean(ratio)),
+            interval=over_seeds(ratio),
             holds=claims.at_most(float(np.mean(ratio)), 0.5),
             detail="norm at the end over its largest value; at most one half asked",
         )

@@ -23,6 +23,8 @@
 # which $M$. A longer run of the same notebook is recorded in the repository and drawn beside the one made now. It is not
 # the same experiment made longer: its models have half the width and no output projection, and its learning rate follows a
 # triangle (`06_transient_ridge.recorded.yaml`; provenance in `data/recorded/transient_ridge`).
+# A second recorded run has the dimension and the sequences of the paper, $D =$ [8]{.paper} and $K =$ [16]{.paper}; it has a
+# section of its own.
 
 # %% tags=["parameters"]
 seed: int = 0  # of tasks, initial parameters, training data, evaluation data and chains
@@ -69,23 +71,26 @@ from tqdm import tqdm
 
 from devinterp_core import regression
 from devinterp_core.companion import claims, figures
+from devinterp_core.companion.intervals import over_seeds
 from devinterp_core.companion.output import cache_folder
 from devinterp_core.companion.project import root
 from devinterp_core.llc import local_learning_coefficient
 from devinterp_core.regression import per_token_loss, read_predictions, ridge_prediction, to_tokens
 from devinterp_core.sampler import sample_many
 from devinterp_core.train import TrainingSettings, log_and_linear_steps, train
-from devinterp_core.trajectory import JointPCA, smooth
-from devinterp_core.trajectory.rise import rise_after_minimum
+from devinterp_core.trajectory import JointPCA, smooth, transient_table
 from devinterp_core.transformer import Transformer, TransformerConfig
 from devinterp_core.vectorized import stacked_outputs
 
 torch.set_num_threads(1)
 figures.use_style()
 sheet = claims.ClaimSheet("06_transient_ridge", paper="Carroll et al. (2025), arXiv:2501.17745")
-HERE, RECORDED = "this run", "recorded run"
-files = {name: root() / f"data/recorded/transient_ridge/{name}.csv" for name in ("curves", "llc", "pca")}
-recorded = {name: pd.read_csv(file) for name, file in files.items()} if all(f.exists() for f in files.values()) else {}
+HERE, RECORDED, DEEP = "this run", "recorded run", "recorded run, D = 8"
+recorded = {}
+for source, folder in {RECORDED: "transient_ridge", DEEP: "transient_ridge_d8"}.items():
+    files = {name: root() / f"data/recorded/{folder}/{name}.csv" for name in ("curves", "llc", "pca")}
+    if all(file.exists() for file in files.values()):
+        recorded[source] = {name: pd.read_csv(file) for name, file in files.items()}
 
 # %% [markdown]
 # ## Training
@@ -227,45 +232,23 @@ glue("largest_excess", curves.ood_to_ridge.max(), display=False)
 # the model itself fluctuates from checkpoint to checkpoint; models that cannot rise, at the largest $M$, are the
 # control.
 
-
 # %%
-def over_seeds(values):
-    """95 % interval of the mean by Student's t from three seeds on; the range of fewer."""
-    values = np.asarray(values, dtype=float)
-    if len(values) < 3:
-        return values.min(), values.max()
-    half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-    return values.mean() - half, values.mean() + half
-
-
-sources = {HERE: curves} | ({RECORDED: recorded["curves"]} if recorded else {})
-rows = []
-for source, table in sources.items():
-    for (count, own), part in table.sort_values("step").groupby(["num_tasks", "seed"]):
-        found = rise_after_minimum(part[["ood_loss_0", "ood_loss_1"]].to_numpy())
-        start, critical, end = part.iloc[0], part.iloc[found.critical], part.iloc[-1]
-        gap = end.dmmse_ood_loss - end.ridge_ood_loss
-        row = {"source": source, "num_tasks": count, "seed": own, "critical_step": int(critical.step)}
-        row |= {"minimum": found.minimum, "final": found.final, "rise": found.rise}
-        row |= {"relative_rise": found.rise / found.minimum, "uncorrected": found.uncorrected / found.minimum}
-        row |= {"share_of_gap": found.rise / gap if count else np.nan}
-        row |= {"approach": 1 - critical.ood_to_ridge / start.ood_to_ridge}
-        row |= {"against_shrunken": critical.ood_to_ridge / critical.shrunken_to_ridge if count else np.nan}
-        row |= {"moves_to_dmmse": end.ood_to_dmmse < critical.ood_to_dmmse and end.ood_to_ridge > critical.ood_to_ridge}
-        row |= {f"final_{name}": end[name] for name in ("in_loss", "in_to_ridge", "in_to_dmmse", "ood_to_dmmse")}
-        rows.append(row)
-rises = pd.DataFrame(rows)
+sources = {HERE: curves} | {source: tables["curves"] for source, tables in recorded.items()}
+rises = pd.concat({source: transient_table(table) for source, table in sources.items()}, names=["source"])
+rises = rises.reset_index(level="source").reset_index(drop=True)
 for source, table in sources.items():
     critical = rises[rises.source == source][["num_tasks", "seed", "critical_step"]]
     sources[source] = table.merge(critical, on=["num_tasks", "seed"])
 effects = rises.groupby(["source", "num_tasks"]).relative_rise.agg(
     mean="mean", low=lambda v: over_seeds(v)[0], high=lambda v: over_seeds(v)[1], runs="size"
 )
-ordered = sorted(rises.num_tasks.unique(), key=lambda count: count or np.inf)
+everything, sources = sources, {source: table for source, table in sources.items() if source != DEEP}
+counts = rises[rises.source != DEEP].num_tasks.unique()
+ordered = sorted(counts, key=lambda count: count or np.inf)
 name_of = {count: f"M = {count}" if count else "M = ∞" for count in ordered}
 color_of = dict(zip(ordered, plt.get_cmap("plasma")(np.linspace(0, 0.88, len(ordered))), strict=True))
 edges = [small_tasks, large_tasks - 1]
-kind_of = {count: ["small", "intermediate", "large"][np.searchsorted(edges, count or np.inf)] for count in ordered}
+kind_of = {count: ["small", "intermediate", "large"][np.searchsorted(edges, count or np.inf)] for count in rises.num_tasks.unique()}
 columns = ["approach", "minimum", "final", "relative_rise", "uncorrected", "share_of_gap", "against_shrunken"]
 rises.groupby(["source", "num_tasks"])[columns].mean().round(3)
 
@@ -342,9 +325,9 @@ right.legend(loc="lower right")
 figures.save(fig, "fig-transient-rise", data=rises)
 
 # %%
-chosen = [count for count in ordered if kind_of[count] == "intermediate"]
-best = {source: effects.loc[source].reindex(chosen)["mean"].dropna() for source in sources}
-for source, key in ((HERE, "here"), (RECORDED, "recorded")):
+chosen = [count for count, kind in kind_of.items() if kind == "intermediate"]
+best = {source: effects.loc[source].reindex(chosen)["mean"].dropna() for source in everything}
+for source, key in ((HERE, "here"), (RECORDED, "recorded"), (DEEP, "deep")):
     peak = best[source].idxmax() if source in best and len(best[source]) else None
     part = rises[(rises.source == source) & (rises.num_tasks == peak)]
     glue(f"peak_tasks_{key}", int(peak) if peak else "none", display=False)
@@ -397,12 +380,13 @@ for kind, count, index, values, ood_loss in predictors:
     parts.append(pd.DataFrame([{"kind": kind, "num_tasks": count, "critical": False, **row}]))
 plane = pd.concat(parts, ignore_index=True)
 plane = plane.assign(explained_1=pca.explained_variance_ratio[0], explained_2=pca.explained_variance_ratio[1])
-planes = {HERE: plane} | ({RECORDED: recorded["pca"]} if recorded else {})
+planes = {HERE: plane} | {source: tables["pca"] for source, tables in recorded.items()}
 glue("explained", 100 * pca.explained_variance_ratio.sum(), display=False)
 
 # %% mystnb={"figure": {"caption": "**The trajectories in function space.** First two joint principal components of the predictions on `num_probe` sequences of the root task, over all checkpoints of one model of each $M$ (first seed); pale lines as they are, strong lines smoothed over neighbouring checkpoints; filled squares: end of training, circles: critical step. Stars: $\\mathrm{dMMSE}_M$ in the colour of $M$; black cross: ridge; both projected afterwards. Left: this run; right: the recorded run, which has components of its own.", "name": "fig-transient-pca"}, "image": {"alt": "Curves in a plane that start at one point and fan out. Those of few tasks end near the star of their memorising predictor, those of many tasks near the cross of ridge regression; curves in between bend from the one towards the other."}} tags=["hide-input"]
-fig, axes = plt.subplots(1, len(planes), figsize=figures.size("double", 0.55), squeeze=False)
-for ax, (source, table) in zip(axes[0], planes.items(), strict=True):
+fig, axes = plt.subplots(1, len(sources), figsize=figures.size("double", 0.55), squeeze=False)
+for ax, source in zip(axes[0], sources, strict=True):
+    table = planes[source]
     for count, part in table[table.kind == "model"].groupby("num_tasks"):
         scores = part[["pc1", "pc2"]].to_numpy()
         ax.plot(*scores.T, "-", lw=0.5, alpha=0.3, color=color_of[count])
@@ -424,6 +408,45 @@ figures.save(fig, "fig-transient-pca", data=plane)
 # %% [markdown]
 # The two components hold {glue:text}`explained:.0f` % of the variance here, against [27.5 %]{.paper} in the paper.
 #
+# ## At the paper's dimension
+#
+# In four dimensions a handful of tasks already covers the directions, and dMMSE is not far from ridge. In eight, the
+# losses of the two predictors out of distribution lie far apart, so that leaving the one for the other shows. The recorded
+# run has the paper's $D =$ [8]{.paper}, $K =$ [16]{.paper} and constant learning rate, with the narrow models of this page
+# (`06_transient_ridge.recorded_d8.yaml`, provenance in `data/recorded/transient_ridge_d8`). Its largest rise is at $M =$
+# {glue:text}`peak_tasks_deep`: {glue:text}`peak_rise_deep:.1f` % (95 % interval from {glue:text}`peak_low_deep:.1f` to
+# {glue:text}`peak_high_deep:.1f` over seeds), after a share of {glue:text}`peak_approach_deep:.2f` of the way to ridge.
+
+# %% mystnb={"figure": {"caption": "**Transient ridge in eight dimensions, recorded run**: steps, seeds and widths as in its preset; single models, no averaging, on the left. Left: loss on Gaussian tasks against training step (log scale), one line a model; circles: critical steps; black line: ridge. Centre: change, since the mean critical step of that $M$, of the mean squared distance out of distribution to ridge (full lines) and to $\\mathrm{dMMSE}_M$ (dashed), mean over seeds, for the intermediate $M$. Right: cross-fitted rise of the loss after its minimum, over the minimum; dots: models, bars: 95-percent intervals over seeds (Student's t); dotted: `rise_bound`.", "name": "fig-transient-d8"}, "image": {"alt": "Left, loss against step: with sixteen and thirty-two tasks it falls, turns at a circle and rises; with five hundred and twelve it falls throughout. Centre, after the critical step the distance to ridge grows and that to dMMSE shrinks. Right, relative rises with intervals, above zero at intermediate numbers of tasks."}} tags=["hide-input"]
+if DEEP in recorded:
+    table = everything[DEEP]
+    fig, (left, centre, right) = plt.subplots(1, 3, figsize=figures.size("double", 0.42))
+    deep = sorted(table.num_tasks.unique(), key=lambda count: count or np.inf)
+    shade = dict(zip(deep, plt.get_cmap("plasma")(np.linspace(0, 0.88, len(deep))), strict=True))
+    for (count, _), part in table[table.step > 0].groupby(["num_tasks", "seed"]):
+        left.plot(part.step, part.ood_loss, "-", lw=0.8, color=shade[count])
+        critical = part[part.step == part.critical_step]
+        left.plot(critical.step, critical.ood_loss, "o", ms=4, mfc="white", mec=shade[count], mew=1.2, zorder=3)
+    left.axhline(table.ridge_ood_loss.mean(), color="black", lw=1)
+    left.set(xscale="log", xlabel="training step", ylabel="loss out of distribution", xlim=(table.step.max() / 300, table.step.max() * 1.1))
+    for count in [count for count in deep if kind_of[count] == "intermediate"]:
+        mean = table[table.num_tasks == count].groupby("step")[["ood_to_ridge", "ood_to_dmmse"]].mean()
+        turn = mean.index[np.abs(mean.index - table[table.num_tasks == count].critical_step.mean()).argmin()]
+        for name, look in zip(mean, ("-", "--"), strict=True):
+            centre.plot(mean.index / 1000, mean[name] - mean.loc[turn, name], ls=look, lw=1.2, color=shade[count])
+    centre.axhline(0, color="black", lw=0.6)
+    centre.set(xlabel="training step (thousands)", ylabel="change of distance", ylim=(-0.6, 1.0))
+    part = rises[rises.source == DEEP]
+    bars = effects.loc[DEEP].reindex(deep)
+    right.plot(part.num_tasks.map(deep.index), part.relative_rise, "o", ms=3, mfc="white", color="dimgrey")
+    lengths = np.stack([bars["mean"] - bars.low, bars.high - bars["mean"]])
+    right.errorbar(np.arange(len(deep)) + 0.15, bars["mean"], lengths, fmt="s", ms=4, color=figures.COLORS["blue"])
+    right.axhline(rise_bound, color="black", ls=":", lw=0.8)
+    right.set(xticks=range(len(deep)), xticklabels=[str(c or "∞") for c in deep], xlabel="number of tasks M", ylabel="relative rise")
+    fig.legend(handles=[Line2D([], [], color=shade[count], label=f"M = {count}") for count in deep], loc="outside upper center", ncols=4)
+    figures.save(fig, "fig-transient-d8", data={"curves": table, "rises": part})
+
+# %% [markdown]
 # ## LLC against $M$
 #
 # The LLC of each trained model is estimated on `llc_samples` sequences of its own distribution, by SGLD with paired
@@ -464,7 +487,7 @@ for position, (where, index, step) in enumerate(ends):
         rows.append(row)
 losses = ["in_loss", "ood_loss", "ridge_in_loss", "dmmse_in_loss", "ridge_ood_loss", "dmmse_ood_loss"]
 llc = pd.DataFrame(rows).merge(curves[["num_tasks", "seed", "step", *losses]], on=["num_tasks", "seed", "step"])
-llcs = {HERE: llc} | ({RECORDED: recorded["llc"]} if recorded else {})
+llcs = {HERE: llc} | {source: tables["llc"] for source, tables in recorded.items()}
 llc.groupby(["where", "num_tasks"])[["llc", "standard_error", "r_hat", "virial_ratio", "num_diverged"]].mean().round(3)
 
 # %% mystnb={"figure": {"caption": "**Loss and LLC of trained models against $M$.** Left: in-distribution loss of the trained models (markers, one for each seed) beside that of $\\mathrm{dMMSE}_M$ (orange) and ridge (blue) on the same sequences, means over seeds; centre: the same out of distribution. Right: LLC estimates on the model's own distribution, `llc_chains` chains of `llc_draws` draws, bars are standard errors from effective sample sizes; crosses: at the critical step, where estimated. Circles: this run; squares: recorded run.", "name": "fig-transient-llc"}, "image": {"alt": "Three panels against the number of tasks. In-distribution loss rises from the memorising predictor's towards ridge; out-of-distribution loss falls from that of the memorising predictor towards ridge; the learning coefficient of the trained models in the third panel with error bars."}} tags=["hide-input"]
@@ -474,7 +497,7 @@ for ax, inputs in zip(axes, ("in", "ood"), strict=False):
     mean = longest[longest["where"] == "final"].groupby("num_tasks")[losses].mean().reindex(ordered).dropna()
     for predictor, look in looks.items():
         ax.plot(mean.index.map(place), mean[f"{predictor}_{inputs}_loss"], **look)
-for offset, (source, marker, color) in enumerate(zip(llcs, "os", ("black", "dimgrey"), strict=False)):
+for offset, (source, marker, color) in enumerate(zip(sources, "os", ("black", "dimgrey"), strict=False)):
     part = llcs[source][llcs[source]["where"] == "final"]
     x = part.num_tasks.map(place) + 0.2 * offset - 0.1
     for ax, inputs in zip(axes, ("in", "ood"), strict=False):
@@ -502,8 +525,9 @@ figures.save(fig, "fig-transient-llc", data=llc)
 # relative rise over seeds lies above `rise_bound`.
 
 # %%
-for source, table in sources.items():
-    mark = "" if source == HERE else "Recorded run: "
+marks = {HERE: "", RECORDED: "Recorded run: ", DEEP: "Recorded run, D = 8: "}
+for source, table in everything.items():
+    mark = marks[source]
     part, effect = rises[rises.source == source], effects.loc[source]
     kinds = part.num_tasks.map(kind_of)
     about = f"{table.step.max()} steps, {part.seed.nunique()} seeds of each M"
@@ -595,7 +619,7 @@ for source, table in sources.items():
 
 # %%
 for source, table in llcs.items():
-    mark = "" if source == HERE else "Recorded run: "
+    mark = marks[source]
     wide = table[table["where"] == "final"].pivot(index="seed", columns="num_tasks", values="llc")
     used = table.iloc[0]
     about = f"{len(wide)} seeds; n-beta {used.n_beta:g}, gamma {used.localization:g}, step size {used.step_size:g}"

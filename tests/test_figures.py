@@ -66,19 +66,6 @@ def test_bad_input_is_refused_and_nothing_is_written(folder, name, data, error):
     assert list(folder.iterdir()) == []
 
 
-def test_a_failed_write_keeps_the_old_file(folder):
-    target = folder / "claims.json"
-    target.write_text("old")
-
-    def fail(path):
-        path.write_text("half")
-        raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full"):
-        output.write_atomically(target, fail)
-    assert [p.name for p in folder.iterdir()] == ["claims.json"] and target.read_text() == "old"
-
-
 def test_without_a_runner_the_output_goes_under_the_repository(monkeypatch, folder):
     monkeypatch.delenv("COMPANION_OUTPUT")
     monkeypatch.setattr(output, "REPOSITORY", folder)

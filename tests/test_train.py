@@ -15,6 +15,7 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import jaxtyping
 import numpy as np
@@ -65,6 +66,13 @@ class Watched(Waves):
             while len(list(Path(self.log).glob("asked-*"))) < 2 and time.monotonic() < deadline:
                 time.sleep(0.005)
         return super().__call__(step)
+
+
+@dataclass(frozen=True)
+class Ending(Waves):
+    """The same, for fewer steps than are asked for."""
+
+    max_steps: ClassVar[int] = 29
 
 
 @dataclass(frozen=True)
@@ -411,7 +419,7 @@ def test_killed_and_resumed_is_bit_identical(optimizer, tmp_path):
         assert (place / "state.safetensors").exists() and not (place / "training.json").exists()
         with pytest.raises(ValueError, match="no finished training run"):
             Checkpoints(place, transformers(1)[0])
-    (place / ".left.safetensors.123.tmp").write_bytes(b"half")  # what a kill in the middle of a write leaves
+    (place / ".left.123.tmp.safetensors").write_bytes(b"half")  # what a kill in the middle of a write leaves
     at_kill = (place / "step_00000020.safetensors").stat().st_mtime_ns
     resumed = killed_training(tmp_path / "killed", optimizer, save_seconds=1e9)
     assert resumed.folder == place
@@ -727,6 +735,7 @@ def test_divergence_is_seen_soon_and_in_the_last_step(tmp_path):
         ({"stream": Waves((0, 1, 2))}, ValueError, r"batches for \[3, 3\] models, there are 2"),
         ({"stream": lambda step: Waves((0, 1))(step)}, ValueError, "must be a dataclass"),
         ({"stream": Waves}, TYPE_ERRORS, "must be a dataclass|stream"),
+        ({"stream": Ending((0, 1))}, ValueError, "num_steps is 30, but the stream repeats itself after 29 steps"),
         ({"checkpoint_steps": []}, ValueError, "checkpoint_steps"),
         ({"checkpoint_steps": [0, 31]}, ValueError, r"steps in 0\.\.30, got \[0, 31\]"),
         ({"checkpoint_steps": [-1]}, ValueError, "checkpoint_steps"),
@@ -757,6 +766,23 @@ def test_a_stream_depends_on_the_step_and_its_fields_only():
         RegressionStream(TASKS, batch_size=0)
     with pytest.raises(ValueError, match="0 tasks"):
         RegressionStream((), batch_size=2)
+
+
+def test_a_stream_ends_before_it_repeats_the_next_seed():
+    """Batch s (10^6 + 3) + t is that of step t of seed s: one more step would be step 0 of the next seed."""
+    stream = RegressionStream(TASKS, batch_size=2, seed=3)
+    last = stream(1_000_002)[0]
+    for seed, step in [(3, 0), (3, 1), (4, 0), (4, 1)]:
+        assert not torch.equal(last, RegressionStream(TASKS, 2, seed=seed)(step)[0])
+    for step in (1_000_003, -1):
+        with pytest.raises(ValueError, match=rf"step {step} is outside 0\.\.1000002, the steps of seed 3"):
+            stream(step)
+    settings = TrainingSettings(num_steps=1_000_004, learning_rate=0.1)
+    models = [Transformer(TransformerConfig(num_layers=1, num_heads=1, d_model=4, num_positions=10, input_size=4,
+                                            output_size=4, d_mlp=4)) for _ in TASKS]  # fmt: skip
+    with pytest.raises(ValueError, match="num_steps is 1000004, but the stream repeats itself after 1000003 steps"):
+        train(models, stream, sequence_loss, settings, checkpoint_steps=[0], folder=Path("never"), progress=False)
+    assert not Path("never").exists()
 
 
 def test_tokens_and_targets_of_a_stream():

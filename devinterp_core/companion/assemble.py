@@ -14,8 +14,8 @@ import nbformat
 from nbformat.v4.rwbase import split_lines
 
 from devinterp_core.companion import project
-from devinterp_core.companion.output import write_atomically
 from devinterp_core.companion.parameters import read_notebook
+from devinterp_core.files import write_atomically
 
 NOTEBOOK = "notebook.ipynb"  # the names inside the folder of a run
 PROVENANCE = "run.json"

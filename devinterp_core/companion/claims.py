@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass, field
 from numbers import Real
 from pathlib import Path
 
-from devinterp_core.companion.output import output_folder, write_atomically
+from devinterp_core.companion.output import output_folder
+from devinterp_core.files import write_atomically
 
 __all__ = ["Claim", "ClaimSheet", "ClaimTable", "at_least", "at_most", "covers", "within", "within_fraction"]
 

@@ -17,7 +17,8 @@ from cycler import cycler
 from matplotlib import pyplot
 from matplotlib.figure import Figure
 
-from devinterp_core.companion.output import output_folder, write_atomically
+from devinterp_core.companion.output import output_folder
+from devinterp_core.files import write_atomically
 
 __all__ = ["COLORS", "CYCLE", "MARKERS", "output_folder", "save", "size", "use_style"]
 

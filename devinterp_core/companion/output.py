@@ -1,12 +1,10 @@
-"""Where a notebook's files go, and how they get there without ever being half-written.
+"""Where a notebook's files go.
 
 The runner sets the environment variable `COMPANION_OUTPUT` to the folder of the run. Opened by hand in Jupyter the same
 notebook writes to `_output/<notebook>` under the repository.
 """
 
 import os
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -37,30 +35,3 @@ def cache_folder() -> Path:
     folder = Path(os.environ.get("COMPANION_CACHE") or REPOSITORY / "data" / "cache")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def write_atomically(destination: Path, write: Callable[[Path], None]) -> Path:
-    """Let `write` fill a temporary file beside `destination`, then move it there in one step.
-
-    Whoever reads `destination` sees the old file or the new one, never a part of either; if `write` raises, the old
-    one stays and no temporary file is left.
-
-    Args:
-        destination: the final path; its folder is created if it is missing.
-        write: called with the temporary path, which has the same suffix as `destination`.
-
-    Returns:
-        `destination`.
-    """
-    destination = Path(destination)
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{destination.stem}-", suffix=destination.suffix, dir=destination.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        write(temporary)
-        temporary.chmod(0o644)
-        os.replace(temporary, destination)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return destination

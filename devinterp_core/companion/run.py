@@ -17,8 +17,8 @@ from papermill import execute_notebook
 from papermill.exceptions import PapermillExecutionError
 
 from devinterp_core.companion import assemble, kernel, key, project, provenance
-from devinterp_core.companion.output import write_atomically
 from devinterp_core.companion.parameters import check_overrides, read_notebook, read_parameters
+from devinterp_core.files import write_atomically
 
 TIMEOUT = 86400.0  # seconds for a whole notebook; the Snakefile gives it an hour
 START_TIMEOUT = 120  # seconds for a kernel to come up on a busy machine

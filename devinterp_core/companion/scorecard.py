@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devinterp_core.companion import claims
-from devinterp_core.companion.output import write_atomically
+from devinterp_core.files import write_atomically
 
 __all__ = ["write"]
 

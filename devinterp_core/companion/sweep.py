@@ -26,8 +26,8 @@ import nbformat
 import pandas as pd
 
 from devinterp_core.companion import assemble, build, jobs, project
-from devinterp_core.companion.output import write_atomically
 from devinterp_core.companion.parameters import read_notebook, read_parameters, read_yaml
+from devinterp_core.files import write_atomically
 
 FIELDS = {"notebook", "preset", "fixed", "grid"}
 GLUE = "application/papermill.record/text/plain"

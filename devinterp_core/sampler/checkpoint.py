@@ -2,11 +2,12 @@
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from devinterp_core.files import write_atomically
 
 from .target import Target
 
@@ -31,13 +32,12 @@ def run_key(target: Target, settings: dict[str, Any], observe: dict[str, tuple[t
 
 def save(path: Path, content: dict[str, Any]) -> None:
     """Write `content` so that a kill at any moment leaves either the old file or the new one, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        torch.save(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:  # given a path instead, the archive inside would carry the temporary name
+            torch.save(content, file)
+
+    write_atomically(path, write)
 
 
 def load(path: Path, key: str) -> dict[str, Any] | None:

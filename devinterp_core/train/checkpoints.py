@@ -1,10 +1,8 @@
 """Checkpoints of a training run on disk: safetensors, one file a step, all models of the run stacked in it."""
 
-import contextlib
 import json
 import os
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
 
@@ -13,6 +11,8 @@ from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+
+from devinterp_core.files import write_atomically
 
 RECORD = "training.json"  # written last: a folder without it is unfinished
 LOSSES = "losses.safetensors"
@@ -126,23 +126,11 @@ def read(path: Path) -> dict[str, Tensor]:
 
 def write(path: Path, tensors: dict[str, Tensor]) -> None:
     """Write so that a kill at any moment leaves the old file or the new one, whole."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary)
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_atomically(path, lambda temporary: save_file(tensors, temporary))
 
 
 def write_record(folder: Path, record: dict) -> None:
     """Mark the run in `folder` as finished."""
-    temporary = folder / f".{RECORD}.{os.getpid()}.tmp"
-    temporary.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
-    os.replace(temporary, folder / RECORD)
-
-
-@contextlib.contextmanager
-def temporary_files_removed(folder: Path) -> Iterator[None]:
-    """Remove what killed writers left, on entering; the caller holds the folder's lock."""
-    for left in folder.glob(".*.tmp"):
-        shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
-    yield
+    text = json.dumps(record, indent=1, sort_keys=True) + "\n"
+    write_atomically(folder / RECORD, lambda temporary: temporary.write_text(text))

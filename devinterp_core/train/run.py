@@ -17,9 +17,10 @@ from filelock import FileLock
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from devinterp_core.files import remove_leftovers
 from devinterp_core.vectorized import Evaluator, keep_freed_memory
 
-from .checkpoints import LOSSES, RECORD, Checkpoints, read, step_file, temporary_files_removed, write, write_record
+from .checkpoints import LOSSES, RECORD, Checkpoints, read, step_file, write, write_record
 from .key import run_key
 from .optimizers import Optimizer
 from .settings import TrainingSettings
@@ -33,7 +34,8 @@ DIVERGENCE_CHECK = 100
 class Stream(Protocol):
     """Training data: a dataclass of plain values, called with a step, giving that step's batch of every model.
 
-    The batch is a tuple of tensors `[model, sample, ...]` and depends on nothing but the fields and the step.
+    The batch is a tuple of tensors `[model, sample, ...]` and depends on nothing but the fields and the step. A stream
+    that would repeat itself says after how many steps in an attribute `max_steps`.
     """
 
     def __call__(self, step: int) -> tuple[Tensor, ...]: ...
@@ -71,13 +73,17 @@ def train(
         The checkpoints.
 
     Raises:
-        ValueError: bad settings, models of different architectures or buffers, a stream for another number of models, a
-            damaged file in the cache (all before any step is taken); a model whose loss or parameters are not finite.
+        ValueError: bad settings, models of different architectures or buffers, a stream for another number of models or
+            for fewer steps, a damaged file in the cache (all before any step is taken); a model whose loss or
+            parameters are not finite.
     """
     steps = sorted({operator.index(step) for step in checkpoint_steps})
     if not steps or steps[0] < 0 or steps[-1] > settings.num_steps:
         raise ValueError(f"checkpoint_steps must be steps in 0..{settings.num_steps}, got {list(checkpoint_steps)}")
     _check_models(models, stream)
+    longest = getattr(stream, "max_steps", settings.num_steps)
+    if settings.num_steps > longest:
+        raise ValueError(f"num_steps is {settings.num_steps}, but the stream repeats itself after {longest} steps")
     key, description = run_key(models, stream, loss, settings, steps, compile)
     place = Path(folder) / key[:24]
     place.mkdir(parents=True, exist_ok=True)
@@ -91,9 +97,9 @@ def train(
                 return found
             for name in (RECORD, STATE):  # files of a finished run were deleted: it is trained anew, into place
                 (place / name).unlink(missing_ok=True)
-        with temporary_files_removed(place):
-            run = _Run(models, stream, loss, settings, place, compile)
-            seconds = run.advance(steps, save_seconds, progress)
+        remove_leftovers(place)
+        run = _Run(models, stream, loss, settings, place, compile)
+        seconds = run.advance(steps, save_seconds, progress)
         record = {"key": key, "steps": steps, "num_models": len(models), "seconds": seconds, **description}
         write_record(place, record)
         (place / STATE).unlink(missing_ok=True)

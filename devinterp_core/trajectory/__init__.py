@@ -2,7 +2,9 @@ r"""Trajectories of training: where a model's outputs move, how they turn, and w
 
 `pca` projects the outputs of many checkpoints and runs on joint principal components, `smoothing` makes essential
 dynamics of them, `curvature` has their osculating circles, vertices, cusps and forms; `stages` finds the boundaries of
-stages in a curve of learning coefficients, which `gaussian_process` smooths.
+stages in a curve of learning coefficients, which `gaussian_process` smooths, by the rules of `boundaries`; `seeds` does
+so for several seeds and makes their tables. `rise` measures how far a loss rises after its minimum, `transient` makes
+the table of models that leave one predictor for another.
 """
 
 from devinterp_core.trajectory.curvature import (
@@ -16,8 +18,11 @@ from devinterp_core.trajectory.curvature import (
 )
 from devinterp_core.trajectory.gaussian_process import SmoothCurve, smooth_curve
 from devinterp_core.trajectory.pca import JointPCA
+from devinterp_core.trajectory.rise import Rise, rise_after_minimum
+from devinterp_core.trajectory.seeds import loss_at, milestones, stage_table, stages_of_mean, stages_of_seeds
 from devinterp_core.trajectory.smoothing import smooth
 from devinterp_core.trajectory.stages import Boundary, Stage, Stages, find_stages
+from devinterp_core.trajectory.transient import transient_table
 
 __all__ = [
     "Boundary",
@@ -25,14 +30,22 @@ __all__ = [
     "JointPCA",
     "Mark",
     "OsculatingCircles",
+    "Rise",
     "SmoothCurve",
     "Stage",
     "Stages",
     "cusps",
     "find_stages",
     "forms",
+    "loss_at",
+    "milestones",
     "osculating_circles",
+    "rise_after_minimum",
     "smooth",
     "smooth_curve",
+    "stage_table",
+    "stages_of_mean",
+    "stages_of_seeds",
+    "transient_table",
     "vertices",
 ]
