@@ -58,10 +58,11 @@ from myst_nb import glue
 
 from devinterp_core import regression, trajectory
 from devinterp_core.companion import claims, figures
+from devinterp_core.companion.dynamics import draw_essential_dynamics
 from devinterp_core.companion.intervals import over_seeds
 from devinterp_core.companion.output import cache_folder
 from devinterp_core.companion.project import root
-from devinterp_core.llc import local_learning_coefficient
+from devinterp_core.llc import coefficient_table
 from devinterp_core.sampler import sample_many
 from devinterp_core.train import TrainingSettings, log_and_linear_steps, matmul_rate, train
 from devinterp_core.transformer import (
@@ -193,12 +194,9 @@ draws = sample_many(
     batch_size=llc_batch_size,
     seed=seed,
 )
-diverged = draws.diverged.all("chain").values
-estimates = [local_learning_coefficient(draws.isel(model=index)) for index in np.flatnonzero(~diverged)]
 pairs = pd.MultiIndex.from_product([llc_steps, range(num_seeds)], names=["step", "seed"]).to_frame(index=False)
-llc = pairs[~diverged].reset_index(drop=True)
-llc = llc.assign(llc=[each.mean for each in estimates], standard_error=[each.standard_error for each in estimates])
-glue("num_diverged", int(diverged.sum()), display=False)
+llc = coefficient_table(draws, pairs)
+glue("num_diverged", len(pairs) - len(llc), display=False)
 glue("num_estimates", len(pairs), display=False)
 
 # %% [markdown]
@@ -334,22 +332,7 @@ for walk in range(20):
 glue("null_forms", np.mean(null_forms), display=False)
 
 # %% mystnb={"figure": {"caption": "**Essential dynamics** of seed 0 in the three pairs of principal components of its outputs on `num_dynamics_sequences` fixed sequences (all positions). Line: the smoothed trajectory, coloured by the logarithm of the step, dot at the start; thin circles: osculating circles at evenly spaced checkpoints; grey: evolute, the centres of all circles, where it lies inside the frame; crosses: forms. One seed, no error bars.", "name": "fig-icl-essential-dynamics"}, "image": {"alt": "Three planar curves that start at a dot, run along an arc and turn. Circles touch the curves, grey curves of circle centres lie beside them, and crosses mark points where all three turn sharply."}} tags=["hide-input"]
-fig, axes = plt.subplots(1, 3, figsize=figures.size("double", 0.38))
-for ax, (i, j) in zip(axes, [(0, 1), (0, 2), (1, 2)], strict=True):
-    plane = smoothed[:, [i, j]]
-    circles = trajectory.osculating_circles(plane)
-    low, high = plane.min(0), plane.max(0)
-    margin = 0.15 * (high - low) + 1e-9
-    for index in range(4, len(steps) - 4, max(1, len(steps) // 14)):
-        if np.isfinite(circles.radius[index]):
-            ax.add_patch(plt.Circle(circles.centre[index], circles.radius[index], fill=False, lw=0.4, color=figures.COLORS["sky"]))
-    inside = ((circles.centre > low - margin) & (circles.centre < high + margin)).all(1)
-    ax.plot(*np.where(inside[:, None], circles.centre, np.nan).T, ".-", color=figures.COLORS["grey"], ms=2, lw=0.6)
-    ax.scatter(*plane.T, c=np.log(np.maximum(steps, 1)), s=5, zorder=3)
-    ax.plot(*plane[0], "o", color=figures.COLORS["black"], ms=4, zorder=4)
-    for form in forms:
-        ax.plot(*plane[form.index], "x", color=figures.COLORS["vermillion"], ms=7, mew=1.8, zorder=5)
-    ax.set(xlim=(low[0] - margin[0], high[0] + margin[0]), ylim=(low[1] - margin[1], high[1] + margin[1]), xlabel=f"PC {i + 1}", ylabel=f"PC {j + 1}")
+fig = draw_essential_dynamics(smoothed, steps, forms)
 figures.save(fig, "fig-icl-essential-dynamics", data=pd.DataFrame(smoothed, columns=["pc_1", "pc_2", "pc_3"]).assign(step=steps))
 
 # %% [markdown]

@@ -74,7 +74,7 @@ from devinterp_core.companion import claims, figures
 from devinterp_core.companion.intervals import over_seeds
 from devinterp_core.companion.output import cache_folder
 from devinterp_core.companion.project import root
-from devinterp_core.llc import local_learning_coefficient
+from devinterp_core.llc import coefficient_table
 from devinterp_core.regression import per_token_loss, read_predictions, ridge_prediction, to_tokens
 from devinterp_core.sampler import sample_many
 from devinterp_core.train import TrainingSettings, log_and_linear_steps, train
@@ -475,18 +475,11 @@ draws = sample_many(
     batch_size=llc_batch_size,
     seed=seed,
 )
-rows = []
-for position, (where, index, step) in enumerate(ends):
-    row = {"where": where, "num_tasks": runs[index][0], "seed": runs[index][1], "step": step}
-    own = draws.isel(model=position)
-    if not bool(own.diverged.all()):
-        estimate = local_learning_coefficient(own)
-        row |= {"llc": estimate.mean, "standard_error": estimate.standard_error, "r_hat": estimate.r_hat}
-        row |= {"n_beta": llc_n_beta, "localization": llc_localization, "step_size": llc_step_size}
-        row |= {"ess": estimate.ess, "num_diverged": estimate.num_diverged, "virial_ratio": estimate.virial_ratio}
-        rows.append(row)
+labels = pd.DataFrame([(where, *runs[index], step) for where, index, step in ends], columns=["where", "num_tasks", "seed", "step"])
+settings = {"n_beta": llc_n_beta, "localization": llc_localization, "step_size": llc_step_size}
+llc = coefficient_table(draws, labels).assign(**settings)
 losses = ["in_loss", "ood_loss", "ridge_in_loss", "dmmse_in_loss", "ridge_ood_loss", "dmmse_ood_loss"]
-llc = pd.DataFrame(rows).merge(curves[["num_tasks", "seed", "step", *losses]], on=["num_tasks", "seed", "step"])
+llc = llc.merge(curves[["num_tasks", "seed", "step", *losses]], on=["num_tasks", "seed", "step"])
 llcs = {HERE: llc} | {source: tables["llc"] for source, tables in recorded.items()}
 llc.groupby(["where", "num_tasks"])[["llc", "standard_error", "r_hat", "virial_ratio", "num_diverged"]].mean().round(3)
 

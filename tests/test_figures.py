@@ -1,10 +1,13 @@
 """Figures: the same bytes twice, one display, nothing half-written, bad input refused."""
 
+import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
 from devinterp_core.companion import figures, output
+from devinterp_core.companion.dynamics import draw_essential_dynamics
+from devinterp_core.trajectory import Form
 
 TABLE = pd.DataFrame({"n": [1, 2, 3], "loss": [0.5, 0.25, 0.125]})
 
@@ -91,3 +94,21 @@ def test_sizes():
         figures.size("huge")
     with pytest.raises(ValueError, match="positive"):
         figures.size("single", 0)
+
+
+def test_essential_dynamics_of_a_circle():
+    """On a circle every osculating circle is the circle itself and the evolute its centre."""
+    angle = np.linspace(0, 3, 60)
+    curve = np.stack([np.cos(angle), np.sin(angle), np.zeros(60)], axis=1)
+    figure = draw_essential_dynamics(curve, np.arange(60), [Form(index=30, marks={})])
+    assert [(ax.get_xlabel(), ax.get_ylabel()) for ax in figure.axes] == [("PC 1", "PC 2"), ("PC 1", "PC 3"), ("PC 2", "PC 3")]
+    patches = figure.axes[0].patches
+    assert len(patches) > 10
+    for patch in patches:
+        assert tuple(patch.center) == pytest.approx((0, 0), abs=2e-3)  # central differences
+        assert patch.radius == pytest.approx(1, abs=2e-3)
+    crosses = [line for line in figure.axes[0].lines if line.get_marker() == "x"]
+    assert [tuple(line.get_xydata()[0]) for line in crosses] == [tuple(curve[30, :2])]
+    plt.close(figure)
+    with pytest.raises(ValueError, match="a step for each row"):
+        draw_essential_dynamics(curve, np.arange(59), [])

@@ -75,3 +75,21 @@ def test_candidates_of_repeated_blocks_are_respected(probe):
     assert (again.early, again.late) == (5, 45)
     with pytest.raises(ValueError, match="block_length in 1..3"):
         make_probe(probe.tokens, probe.tokens, len(probe.bigrams), candidates=words[:3])
+
+
+def test_prefix_matching_from_names_only(model, probe):
+    """Even attention from recurring names in the text, by hand."""
+    names = torch.arange(65, 81)
+    again = make_probe(probe.tokens[:20], probe.tokens, len(probe.bigrams), queries=names, num_ngrams=5)
+    with torch.no_grad():
+        for block in model.blocks:
+            block.attn.W_Q.zero_()
+    shares = []
+    for row in again.tokens.tolist():
+        for at, token in enumerate(row):
+            earlier = [k for k in range(at) if row[k] == token]
+            if token in range(65, 81) and earlier:
+                shares.append(len(earlier) / (at + 1))
+    assert len(shares) > 20
+    for found in head_scores(model, again).values():
+        assert found["prefix_matching"] == pytest.approx(sum(shares) / len(shares), abs=1e-6)

@@ -31,6 +31,8 @@ class Probe:
         bigrams: distribution of the next token in a corpus.
         bigram_entropy: of the corpus, in nats: the lowest bigram score on it.
         ngrams: the most common n-grams of the corpus, by their length.
+        recurring: sequences on which prefix matching is measured.
+        queries: tokens of them from which it is measured; None means all.
         early: position of the token with which the in-context score compares.
         late: position of the token that it compares.
     """
@@ -40,6 +42,8 @@ class Probe:
     bigrams: Float[Tensor, "token next"]
     bigram_entropy: float
     ngrams: dict[int, Int[Tensor, "ngram length"]]
+    recurring: Int[Tensor, "recurring_sequence recurring_position"]
+    queries: Int[Tensor, " query"] | None
     early: int
     late: int
 
@@ -50,6 +54,7 @@ def make_probe(
     num_tokens: int,
     *,
     candidates: Int[Tensor, " candidate"] | None = None,
+    queries: Int[Tensor, " token"] | None = None,
     num_repeated: int = 32,
     block_length: int = 16,
     num_ngrams: int = 200,
@@ -65,6 +70,7 @@ def make_probe(
         corpus: many more, for the statistics.
         num_tokens: size of the vocabulary.
         candidates: tokens that repeated random sequences are made of; None means all but token 0.
+        queries: measure prefix matching on `tokens` and from these; None: on the repeated random sequences, from all.
         num_repeated: sequences with a repeated random block.
         block_length: tokens of a block.
         num_ngrams: n-grams of each length.
@@ -76,18 +82,16 @@ def make_probe(
     check_tokens(tokens, num_tokens)
     counts = bigram_counts(torch.cat((corpus, tokens[:, : corpus.shape[1]])), num_tokens)
     length = tokens.shape[1]
+    candidates = torch.arange(1, num_tokens) if candidates is None else candidates
+    repeated = repeated_random_tokens(candidates, num_repeated, block_length, start_token=START_TOKEN, seed=seed)
     return Probe(
         tokens=tokens,
-        repeated=repeated_random_tokens(
-            torch.arange(1, num_tokens) if candidates is None else candidates,
-            num_repeated,
-            block_length,
-            start_token=START_TOKEN,
-            seed=seed,
-        ),
+        repeated=repeated,
         bigrams=bigram_distribution(counts),
         bigram_entropy=bigram_entropy(counts),
         ngrams={n: common_ngrams(corpus, n, num_ngrams, num_tokens, exclude=(START_TOKEN,)) for n in NGRAM_LENGTHS},
+        recurring=repeated if queries is None else tokens,
+        queries=queries,
         early=max(1, round(length / 10)),
         late=round(9 * length / 10),
     )
@@ -120,19 +124,19 @@ def model_scores(model: nn.Module, probe: Probe) -> dict[str, float]:
 @torch.no_grad()
 def head_scores(model: nn.Module, probe: Probe) -> dict[str, dict[str, float]]:
     """Attention of each head, written `layer:head`: `previous_token` and `current_token` on the probe's sequences,
-    `prefix_matching` on the repeated random ones.
+    `prefix_matching` on the probe's recurring sequences.
 
     Reference: Olsson et al. (2022); Hoogland et al. (2024).
     """
     names = [f"blocks.{layer}.attn.hook_pattern" for layer in range(model.config.num_layers)]
     on_text = model.run_with_cache(probe.tokens, names)[1]
-    on_repeated = model.run_with_cache(probe.repeated, names)[1]
+    on_recurring = model.run_with_cache(probe.recurring, names)[1]
     scores = {}
     for layer, name in enumerate(names):
         columns = zip(
             previous_token_score(on_text[name]).tolist(),
             current_token_score(on_text[name]).tolist(),
-            prefix_matching_score(on_repeated[name], probe.repeated).tolist(),
+            prefix_matching_score(on_recurring[name], probe.recurring, probe.queries).tolist(),
             strict=True,
         )
         for head, values in enumerate(columns):

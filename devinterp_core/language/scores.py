@@ -28,7 +28,9 @@ def current_token_score(pattern: Float[Tensor, "batch head query key"]) -> Float
 
 
 def prefix_matching_score(
-    pattern: Float[Tensor, "batch head query key"], tokens: Int[Tensor, "batch query"]
+    pattern: Float[Tensor, "batch head query key"],
+    tokens: Int[Tensor, "batch query"],
+    queries: Int[Tensor, " token"] | None = None,
 ) -> Float[Tensor, " head"]:
     """Mean attention from a token that occurred before to what followed it there: from the second [A] of
     [A][B] ... [A] to [B].
@@ -39,9 +41,11 @@ def prefix_matching_score(
     Args:
         pattern: attention on `tokens`.
         tokens: sequences in which tokens recur.
+        queries: tokens whose attention counts, such as the names of the synthetic language, the only ones from which it
+            is worth while to look back; None means all.
 
     Raises:
-        ValueError: shapes that do not fit, or no token that recurs.
+        ValueError: shapes that do not fit, or no such token that recurs.
 
     Reference: Olsson et al. (2022), prefix matching.
     """
@@ -52,6 +56,8 @@ def prefix_matching_score(
     follows[:, :, 1:] = tokens[:, :, None] == tokens[:, None, :-1]  # key k comes after an occurrence at k - 1
     follows.tril_()  # ... which is earlier than the query
     recurs = follows.any(2)
+    if queries is not None:
+        recurs &= torch.isin(tokens, queries)
     if not bool(recurs.any()):
         raise ValueError("no token recurs in these sequences: take repeated_random_tokens")
     attention = (pattern * follows[:, None]).sum(3)  # [batch, head, query]

@@ -32,7 +32,7 @@ class ChainGroup:
 
     def __init__(
         self, target: Target, settings: dict, observed: dict, num_chains: int, index: int, full_batch: bool,
-        evaluator: Evaluator,
+        evaluator: Evaluator, baseline: Tensor | None = None,
     ):  # fmt: skip
         self.target, self.settings, self.observed, self.full_batch = target, settings, observed, full_batch
         self.evaluator = evaluator
@@ -51,30 +51,36 @@ class ChainGroup:
         # The baseline: every sample's loss at w*, once; or only those of recorded minibatches where that is less work.
         recorded = num_chains * (settings["num_draws"] + settings["num_burnin"] // every) * settings["batch_size"]
         at_centres = target.num_samples * len(self.centres)
-        self.baseline = self._losses_at_centre() if full_batch or at_centres <= recorded else None
+        self.baseline = baseline
+        if baseline is None and (full_batch or at_centres <= recorded):
+            self.baseline = self._losses_at_centre()
 
     def steps(self) -> Iterator[int]:
         """Advance to the end, yielding the number of steps taken after each."""
-        total = num_steps(self.settings)
         while True:
-            recording = self._record_index()
-            batch, indices = self._batch()
+            indices = self.indices()
             one_batch = self.full_batch and not self.target.own_data
-            losses, gradients = self.evaluator.losses_and_gradient(self.w, batch, one_batch)
-            position, losses = self.method.settle(self.w, losses, gradients, self.step)
-            if recording is not None:
-                self._record(*recording, position, losses, indices, gradients)
-                name, index = recording
-                if index % DIVERGENCE_CHECK == 0 and self.records.all_diverged(name, index):
-                    return
-            if self.step == total:
+            evaluation = self.evaluator.losses_and_gradient(self.w, self.batch(indices), one_batch)
+            if not self.advance(*evaluation, indices):
                 return
-            del losses
-            self.method.move(self.w, gradients, self.step)
-            self.step += 1
             yield self.step
 
-    def _record_index(self) -> tuple[str, int] | None:
+    def advance(self, losses: Tensor, gradients: list[Tensor], indices: Tensor | None) -> bool:
+        """Record and take a step, given losses and gradients at `w`; False where the run has ended."""
+        recording = self.record_index()
+        position, losses = self.method.settle(self.w, losses, gradients, self.step)
+        if recording is not None:
+            self._record(*recording, position, losses, indices, gradients)
+            name, index = recording
+            if index % DIVERGENCE_CHECK == 0 and self.records.all_diverged(name, index):
+                return False
+        if self.step == num_steps(self.settings):
+            return False
+        self.method.move(self.w, gradients, self.step)
+        self.step += 1
+        return True
+
+    def record_index(self) -> tuple[str, int] | None:
         """Where this step's record goes: burn-in or draws, and its index there; None between records."""
         every, burnin = self.settings["num_steps_between_draws"], self.settings["num_burnin"]
         if self.step > burnin and (self.step - burnin) % every == 0:
@@ -83,11 +89,15 @@ class ChainGroup:
             return "burnin_loss_difference", self.step // every - 1
         return None
 
-    def _batch(self) -> tuple[tuple[Tensor, ...], Tensor | None]:
+    def indices(self) -> Tensor | None:
+        """The samples of the next minibatch of each chain, `[chain, sample]`; None for all of them."""
         if self.full_batch:
-            return self._own(self.target.data, self.model_of_chain), None
-        indices = self.noise.integers(self.target.num_samples, (len(self.w), self.settings["batch_size"]))
-        return self._gather(indices), indices
+            return None
+        return self.noise.integers(self.target.num_samples, (len(self.w), self.settings["batch_size"]))
+
+    def batch(self, indices: Tensor | None) -> tuple[Tensor, ...]:
+        """Those samples."""
+        return self._own(self.target.data, self.model_of_chain) if indices is None else self._gather(indices)
 
     def _gather(self, indices: Tensor) -> tuple[Tensor, ...]:
         """The samples `indices[chain, sample]` of each chain's data set."""
@@ -104,7 +114,9 @@ class ChainGroup:
 
     def _losses_at_centre(self) -> Tensor:
         """Every sample's loss at each model's centre, `[model, sample]`."""
-        size = max(self.settings["batch_size"], 1024) if not self.full_batch else self.target.num_samples
+        size = self.target.num_samples
+        if not self.full_batch:  # small enough that freed memory is kept and used again
+            size = max(self.settings["batch_size"], 1024 // len(self.centres))
         data = self._own(self.target.data, torch.arange(len(self.centres), device=self.w.device))
         chunks = zip(*(t.split(size, dim=int(self.target.own_data)) for t in data), strict=True)
         shared = not self.target.own_data

@@ -133,27 +133,10 @@ def draw_all(
     checkpoint: str | os.PathLike | None,
 ) -> xarray.Dataset:
     """Advance all chains of all models, group by group."""
-    if run.batch_size is not None and run.batch_size > target.num_samples:
-        raise ValueError(f"batch_size {run.batch_size} exceeds the {target.num_samples} samples of data")
-    if METHODS[run.method].full_batch and run.batch_size is not None:
-        raise ValueError(f"{run.method} accepts or rejects on the loss of all data: leave batch_size=None")
-    observed = {k: as_tensors(v, f"observe[{k!r}]", target.centre.device) for k, v in (observe or {}).items()}
-    reserved = {"loss_difference", "burnin_loss_difference", "distance", "virial", "diverged", "diverged_at",
-                "acceptance", "parameters", "model", "chain", "draw"} & set(observed)  # fmt: skip
-    if reserved:
-        raise ValueError(f"observe may not use the names {sorted(reserved)}")
-
+    observed = checked_observations(target, run, observe)
     bytes_a_chain = METHODS[run.method].copies * target.num_coordinates * target.centre.element_size()
     group_size = max(1, min(run.num_chains, run.memory_budget // bytes_a_chain))
-    settings = {
-        "method": run.method, "step_size": run.step_size, "localization": target.localization,
-        "n_beta": target.n_beta, "num_chains": run.num_chains, "num_draws": run.num_draws,
-        "num_burnin": run.num_burnin, "num_steps_between_draws": run.num_steps_between_draws,
-        "batch_size": run.batch_size or target.num_samples, "num_samples": target.num_samples,
-        "dimension": target.dimension, "seed": run.seed, "group_size": int(group_size),
-        "device": str(target.centre.device), "dtype": str(target.centre.dtype), "torch": str(torch.__version__),
-        "keep_parameters": int(run.keep_parameters), "train_mode": int(run.train_mode),
-    }  # fmt: skip
+    settings = attributes(target, run, int(group_size))
     path = None if checkpoint is None else Path(checkpoint)
     key = "" if path is None else checkpoints.run_key(target, settings, observed)
     saved = None if path is None else checkpoints.load(path, key)
@@ -192,6 +175,36 @@ def draw_all(
             "curvature at w*), or see devinterp_core.calibration.calibrate"
         )
     return draws if target.centres is None else by_model(draws, target.num_models)
+
+
+def checked_observations(
+    target: Target, run: Settings, observe: dict[str, Batch] | None
+) -> dict[str, tuple[Tensor, ...]]:
+    """The data to be observed, as tensors on the target's device; settings that do not fit the data are errors."""
+    if run.batch_size is not None and run.batch_size > target.num_samples:
+        raise ValueError(f"batch_size {run.batch_size} exceeds the {target.num_samples} samples of data")
+    if METHODS[run.method].full_batch and run.batch_size is not None:
+        raise ValueError(f"{run.method} accepts or rejects on the loss of all data: leave batch_size=None")
+    observed = {k: as_tensors(v, f"observe[{k!r}]", target.centre.device) for k, v in (observe or {}).items()}
+    reserved = {"loss_difference", "burnin_loss_difference", "distance", "virial", "diverged", "diverged_at",
+                "acceptance", "parameters", "model", "chain", "draw", "component",
+                "dimension"} & set(observed)  # fmt: skip
+    if reserved:
+        raise ValueError(f"observe may not use the names {sorted(reserved)}")
+    return observed
+
+
+def attributes(target: Target, run: Settings, group_size: int) -> dict[str, Any]:
+    """The settings of a run as its draws carry them."""
+    return {
+        "method": run.method, "step_size": run.step_size, "localization": target.localization,
+        "n_beta": target.n_beta, "num_chains": run.num_chains, "num_draws": run.num_draws,
+        "num_burnin": run.num_burnin, "num_steps_between_draws": run.num_steps_between_draws,
+        "batch_size": run.batch_size or target.num_samples, "num_samples": target.num_samples,
+        "dimension": target.dimension, "seed": run.seed, "group_size": group_size,
+        "device": str(target.centre.device), "dtype": str(target.centre.dtype), "torch": str(torch.__version__),
+        "keep_parameters": int(run.keep_parameters), "train_mode": int(run.train_mode),
+    }  # fmt: skip
 
 
 def _groups(target: Target, num_chains: int, group_size: int) -> Iterator[tuple[Target, int]]:

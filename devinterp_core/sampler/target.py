@@ -133,7 +133,7 @@ def make_target(
         if not chosen:
             raise ValueError("the model has no parameter that requires a gradient: nothing to sample")
     else:
-        chosen = _checked_mask(mask, parameters)
+        chosen = checked_mask(mask, parameters)
     names = tuple(name for name in parameters if name in chosen)
     first = parameters[names[0]]
     if any(parameters[n].dtype != first.dtype or parameters[n].device != first.device for n in names):
@@ -176,7 +176,7 @@ def make_target(
     return target
 
 
-def _checked_mask(mask: dict[str, Tensor], parameters: dict[str, nn.Parameter]) -> dict[str, Tensor]:
+def checked_mask(mask: dict[str, Tensor], parameters: dict[str, nn.Parameter]) -> dict[str, Tensor]:
     unknown = sorted(set(mask) - set(parameters))
     if unknown:
         raise ValueError(f"mask names no parameter of the model: {unknown}; parameters are {sorted(parameters)}")

@@ -7,7 +7,7 @@
 """
 
 from devinterp_core.vectorized.apply import stacked_outputs
-from devinterp_core.vectorized.evaluator import Evaluator, PerSampleLoss
+from devinterp_core.vectorized.evaluator import Evaluator, PerSampleLoss, traced
 from devinterp_core.vectorized.memory import keep_freed_memory
 
-__all__ = ["Evaluator", "PerSampleLoss", "keep_freed_memory", "stacked_outputs"]
+__all__ = ["Evaluator", "PerSampleLoss", "keep_freed_memory", "stacked_outputs", "traced"]

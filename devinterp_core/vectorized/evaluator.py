@@ -124,7 +124,7 @@ class Evaluator:
         traceable = kind == "gradient" and self.trace and self._vectorises and w.numel() <= TRACE_LIMIT
         if not traceable:
             return plain
-        return _traced(plain, w, batch, 0 if shared else 1, self.compilers) or plain
+        return traced(plain, w, batch, 0 if shared else 1, self.compilers) or plain
 
 
 class PerSampleLoss(nn.Module):
@@ -138,8 +138,12 @@ class PerSampleLoss(nn.Module):
         return self.loss(self.model, *batch)
 
 
-def _traced(
-    plain: Callable, w: Tensor, batch: tuple[Tensor, ...], sample_dim: int, compilers: tuple[Callable, ...]
+def traced(
+    plain: Callable,
+    w: Tensor,
+    batch: tuple[Tensor, ...],
+    sample_dim: int,
+    compilers: tuple[Callable, ...] = (),
 ) -> Callable | None:
     """`plain` as a flat graph of operations, or None where that fails or does not give the same numbers."""
     try:
@@ -151,7 +155,7 @@ def _traced(
     moved = w + 1e-2 * torch.linspace(-1, 1, w.numel(), dtype=w.dtype, device=w.device).view_as(w)
     cases = [(point, data, plain(point, *data)) for point, data in
              ((w, batch), (moved, tuple(t.flip(sample_dim) for t in batch)))]  # fmt: skip
-    for compiled in compilers:
+    for compiled in compilers or (_torchscript, _python):
         try:
             function = compiled(graph, w, batch)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import arviz
 import numpy as np
+import pandas as pd
 import xarray
 from scipy import stats
 
@@ -49,16 +50,21 @@ def local_learning_coefficient(draws: xarray.Dataset, discard: float = 0.0) -> L
     r"""Estimate $\hat\lambda = n\beta\, \mathbb{E}[L_B(w) - L_B(w^*)]$ from the draws of `sample`.
 
     Args:
-        draws: Dataset with `loss_difference` (chain, draw), `diverged` (chain) and `n_beta` in its attributes.
+        draws: Dataset with `loss_difference` (chain, draw), `diverged` (chain) and `n_beta` in its attributes; of
+            several models or components, one.
         discard: further fraction of each chain's first draws to leave out, in [0, 1).
 
     Raises:
-        ValueError: if all chains diverged, fewer than 4 draws a chain remain, or `discard` is not in [0, 1).
+        ValueError: if all chains diverged, fewer than 4 draws a chain remain, `discard` is not in [0, 1), or the draws
+            are of several models or components.
 
     Reference: Lau et al. (2025), definition of the estimator; Vehtari et al. (2021), R-hat and effective sample size.
     """
     if not 0 <= discard < 1:
         raise ValueError(f"discard must lie in [0, 1), got {discard}")
+    several = [str(dim) for dim in draws.diverged.dims if dim != "chain"]
+    if several:
+        raise ValueError(f"the draws are of several {several[0]}s: select one, draws.isel({several[0]}=0)")
     diverged = draws.diverged.values
     if diverged.all():
         raise ValueError(f"all {diverged.size} chains diverged: no estimate; sample again with a smaller step_size")
@@ -71,6 +77,7 @@ def local_learning_coefficient(draws: xarray.Dataset, discard: float = 0.0) -> L
     good = values[~diverged]
     ess, r_hat = _diagnostics(good)
     virial = kept.virial.values[~diverged]
+    dimension = float(draws["dimension"]) if "dimension" in draws else draws.attrs["dimension"]
     return LearningCoefficient(
         mean=float(good.mean()),
         standard_error=float(good.std(ddof=1) / math.sqrt(ess)),
@@ -78,7 +85,7 @@ def local_learning_coefficient(draws: xarray.Dataset, discard: float = 0.0) -> L
         r_hat=r_hat,
         ess=ess,
         num_diverged=int(diverged.sum()),
-        virial_ratio=float(virial.mean() / draws.attrs["dimension"]),
+        virial_ratio=float(virial.mean() / dimension),
     )
 
 
@@ -92,3 +99,29 @@ def _diagnostics(values: np.ndarray) -> tuple[float, float]:
         ess = float(arviz.ess(dataset, method="mean").x)
         r_hat = float(arviz.rhat(dataset).x) if len(values) > 1 else float("nan")
     return (ess if math.isfinite(ess) else 1.0), r_hat
+
+
+def coefficient_table(draws: xarray.Dataset, labels: pd.DataFrame) -> pd.DataFrame:
+    """The estimates of several models as a table.
+
+    Args:
+        draws: of `sample_many`, with the dim `model`.
+        labels: a row for each model, in order, that says what it is.
+
+    Returns:
+        `labels` with the columns `llc`, `standard_error`, `r_hat`, `ess`, `num_diverged` and `virial_ratio`. Models all
+        of whose chains diverged have no row.
+
+    Raises:
+        ValueError: if there are other numbers of labels than of models; as `local_learning_coefficient`.
+    """
+    if len(labels) != draws.sizes["model"]:
+        raise ValueError(f"{len(labels)} labels were given for {draws.sizes['model']} models")
+    rows = []
+    for index, label in enumerate(labels.to_dict("records")):
+        own = draws.isel(model=index)
+        if not bool(own.diverged.all()):
+            found = local_learning_coefficient(own)
+            row = {"llc": found.mean, "standard_error": found.standard_error, "r_hat": found.r_hat, "ess": found.ess}
+            rows.append(label | row | {"num_diverged": found.num_diverged, "virial_ratio": found.virial_ratio})
+    return pd.DataFrame(rows)

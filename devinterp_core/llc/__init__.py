@@ -1,0 +1,18 @@
+"""Learning coefficients: of a whole model, and refined by weights and by data.
+
+    estimate     from draws to an estimate with its standard error and diagnostics
+    refined      chains of many components, each moving its own coordinates, in one vectorised batch
+    heads        the short way for attention heads of `devinterp_core.transformer`: what is frozen is computed once
+    huggingface  masks of the attention heads of Hugging Face models
+"""
+
+from .estimate import LearningCoefficient, coefficient_table, local_learning_coefficient
+from .refined import local_learning_coefficients, refined_llc
+
+__all__ = [
+    "LearningCoefficient",
+    "coefficient_table",
+    "local_learning_coefficient",
+    "local_learning_coefficients",
+    "refined_llc",
+]
