@@ -19,6 +19,7 @@ PICTURES = {
     "04_tms_bayesian_phases": "fig-phase-diagram",
     "05_icl_stages": "fig-icl-stages",
     "06_transient_ridge": "fig-transient-curves",
+    "07_language_model_development": "fig-language-stages",
 }
 WIDTH = 640
 BEGIN, END = "<!-- gallery: written by book/make_gallery.py -->\n", "<!-- end of gallery -->\n"

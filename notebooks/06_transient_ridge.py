@@ -245,10 +245,11 @@ effects = rises.groupby(["source", "num_tasks"]).relative_rise.agg(
 everything, sources = sources, {source: table for source, table in sources.items() if source != DEEP}
 counts = rises[rises.source != DEEP].num_tasks.unique()
 ordered = sorted(counts, key=lambda count: count or np.inf)
-name_of = {count: f"M = {count}" if count else "M = ∞" for count in ordered}
-color_of = dict(zip(ordered, plt.get_cmap("plasma")(np.linspace(0, 0.88, len(ordered))), strict=True))
+known = sorted(rises.num_tasks.unique(), key=lambda count: count or np.inf)
+name_of = {count: f"M = {count}" if count else "M = ∞" for count in known}
+color_of = dict(zip(known, plt.get_cmap("plasma")(np.linspace(0, 0.88, len(known))), strict=True))
 edges = [small_tasks, large_tasks - 1]
-kind_of = {count: ["small", "intermediate", "large"][np.searchsorted(edges, count or np.inf)] for count in rises.num_tasks.unique()}
+kind_of = {count: ["small", "intermediate", "large"][np.searchsorted(edges, count or np.inf)] for count in known}
 columns = ["approach", "minimum", "final", "relative_rise", "uncorrected", "share_of_gap", "against_shrunken"]
 rises.groupby(["source", "num_tasks"])[columns].mean().round(3)
 
@@ -383,10 +384,9 @@ plane = plane.assign(explained_1=pca.explained_variance_ratio[0], explained_2=pc
 planes = {HERE: plane} | {source: tables["pca"] for source, tables in recorded.items()}
 glue("explained", 100 * pca.explained_variance_ratio.sum(), display=False)
 
-# %% mystnb={"figure": {"caption": "**The trajectories in function space.** First two joint principal components of the predictions on `num_probe` sequences of the root task, over all checkpoints of one model of each $M$ (first seed); pale lines as they are, strong lines smoothed over neighbouring checkpoints; filled squares: end of training, circles: critical step. Stars: $\\mathrm{dMMSE}_M$ in the colour of $M$; black cross: ridge; both projected afterwards. Left: this run; right: the recorded run, which has components of its own.", "name": "fig-transient-pca"}, "image": {"alt": "Curves in a plane that start at one point and fan out. Those of few tasks end near the star of their memorising predictor, those of many tasks near the cross of ridge regression; curves in between bend from the one towards the other."}} tags=["hide-input"]
-fig, axes = plt.subplots(1, len(sources), figsize=figures.size("double", 0.55), squeeze=False)
-for ax, source in zip(axes[0], sources, strict=True):
-    table = planes[source]
+# %% mystnb={"figure": {"caption": "**The trajectories in function space.** First two joint principal components of the predictions on `num_probe` sequences of the root task, over all checkpoints of one model of each $M$ (first seed); pale lines as they are, strong lines smoothed over neighbouring checkpoints; filled squares: end of training, circles: critical step. Stars: $\\mathrm{dMMSE}_M$ in the colour of $M$; black cross: ridge; both projected afterwards. Left: this run; right of it the recorded runs, each with components of its own.", "name": "fig-transient-pca"}, "image": {"alt": "Curves in a plane that start at one point and fan out. Those of few tasks end near the star of their memorising predictor, those of many tasks near the cross of ridge regression; curves in between bend from the one towards the other."}} tags=["hide-input"]
+fig, axes = plt.subplots(1, len(planes), figsize=figures.size("double", 0.5), squeeze=False)
+for ax, (source, table) in zip(axes[0], planes.items(), strict=True):
     for count, part in table[table.kind == "model"].groupby("num_tasks"):
         scores = part[["pc1", "pc2"]].to_numpy()
         ax.plot(*scores.T, "-", lw=0.5, alpha=0.3, color=color_of[count])
@@ -399,7 +399,7 @@ for ax, source in zip(axes[0], sources, strict=True):
     ax.plot(cross.pc1, cross.pc2, "X", ms=8, color="black", zorder=4)
     first, second = table.explained_1.iloc[0], table.explained_2.iloc[0]
     ax.set(xlabel=f"PC 1 ({100 * first:.0f} % of variance)", ylabel=f"PC 2 ({100 * second:.0f} %)", title=source)
-handles = [Line2D([], [], color=color_of[count], label=name_of[count]) for count in ordered]
+handles = [Line2D([], [], color=color_of[count], label=name_of[count]) for count in known]
 marks = [("o", "white", "critical step"), ("s", "grey", "end"), ("*", "grey", "dMMSE"), ("X", "black", "ridge")]
 handles += [Line2D([], [], ls="", marker=mark, mfc=face, mec="black", label=text) for mark, face, text in marks]
 fig.legend(handles=handles, loc="outside upper center", ncols=5)
@@ -411,40 +411,39 @@ figures.save(fig, "fig-transient-pca", data=plane)
 # ## At the paper's dimension
 #
 # In four dimensions a handful of tasks already covers the directions, and dMMSE is not far from ridge. In eight, the
-# losses of the two predictors out of distribution lie far apart, so that leaving the one for the other shows. The recorded
-# run has the paper's $D =$ [8]{.paper}, $K =$ [16]{.paper} and constant learning rate, with the narrow models of this page
+# losses of the two predictors out of distribution lie far apart, so that leaving the one for the other shows; it shows in
+# the right panel above too, where the curve of sixteen tasks turns back before it reaches ridge. The recorded run has the paper's $D =$ [8]{.paper}, $K =$ [16]{.paper} and constant learning rate, with the narrow models of this page
 # (`06_transient_ridge.recorded_d8.yaml`, provenance in `data/recorded/transient_ridge_d8`). Its largest rise is at $M =$
 # {glue:text}`peak_tasks_deep`: {glue:text}`peak_rise_deep:.1f` % (95 % interval from {glue:text}`peak_low_deep:.1f` to
 # {glue:text}`peak_high_deep:.1f` over seeds), after a share of {glue:text}`peak_approach_deep:.2f` of the way to ridge.
 
 # %% mystnb={"figure": {"caption": "**Transient ridge in eight dimensions, recorded run**: steps, seeds and widths as in its preset; single models, no averaging, on the left. Left: loss on Gaussian tasks against training step (log scale), one line a model; circles: critical steps; black line: ridge. Centre: change, since the mean critical step of that $M$, of the mean squared distance out of distribution to ridge (full lines) and to $\\mathrm{dMMSE}_M$ (dashed), mean over seeds, for the intermediate $M$. Right: cross-fitted rise of the loss after its minimum, over the minimum; dots: models, bars: 95-percent intervals over seeds (Student's t); dotted: `rise_bound`.", "name": "fig-transient-d8"}, "image": {"alt": "Left, loss against step: with sixteen and thirty-two tasks it falls, turns at a circle and rises; with five hundred and twelve it falls throughout. Centre, after the critical step the distance to ridge grows and that to dMMSE shrinks. Right, relative rises with intervals, above zero at intermediate numbers of tasks."}} tags=["hide-input"]
-if DEEP in recorded:
-    table = everything[DEEP]
-    fig, (left, centre, right) = plt.subplots(1, 3, figsize=figures.size("double", 0.42))
-    deep = sorted(table.num_tasks.unique(), key=lambda count: count or np.inf)
-    shade = dict(zip(deep, plt.get_cmap("plasma")(np.linspace(0, 0.88, len(deep))), strict=True))
-    for (count, _), part in table[table.step > 0].groupby(["num_tasks", "seed"]):
-        left.plot(part.step, part.ood_loss, "-", lw=0.8, color=shade[count])
-        critical = part[part.step == part.critical_step]
-        left.plot(critical.step, critical.ood_loss, "o", ms=4, mfc="white", mec=shade[count], mew=1.2, zorder=3)
-    left.axhline(table.ridge_ood_loss.mean(), color="black", lw=1)
-    left.set(xscale="log", xlabel="training step", ylabel="loss out of distribution", xlim=(table.step.max() / 300, table.step.max() * 1.1))
-    for count in [count for count in deep if kind_of[count] == "intermediate"]:
-        mean = table[table.num_tasks == count].groupby("step")[["ood_to_ridge", "ood_to_dmmse"]].mean()
-        turn = mean.index[np.abs(mean.index - table[table.num_tasks == count].critical_step.mean()).argmin()]
-        for name, look in zip(mean, ("-", "--"), strict=True):
-            centre.plot(mean.index / 1000, mean[name] - mean.loc[turn, name], ls=look, lw=1.2, color=shade[count])
-    centre.axhline(0, color="black", lw=0.6)
-    centre.set(xlabel="training step (thousands)", ylabel="change of distance", ylim=(-0.6, 1.0))
-    part = rises[rises.source == DEEP]
-    bars = effects.loc[DEEP].reindex(deep)
-    right.plot(part.num_tasks.map(deep.index), part.relative_rise, "o", ms=3, mfc="white", color="dimgrey")
-    lengths = np.stack([bars["mean"] - bars.low, bars.high - bars["mean"]])
-    right.errorbar(np.arange(len(deep)) + 0.15, bars["mean"], lengths, fmt="s", ms=4, color=figures.COLORS["blue"])
-    right.axhline(rise_bound, color="black", ls=":", lw=0.8)
-    right.set(xticks=range(len(deep)), xticklabels=[str(c or "∞") for c in deep], xlabel="number of tasks M", ylabel="relative rise")
-    fig.legend(handles=[Line2D([], [], color=shade[count], label=f"M = {count}") for count in deep], loc="outside upper center", ncols=4)
-    figures.save(fig, "fig-transient-d8", data={"curves": table, "rises": part})
+source = DEEP if DEEP in recorded else HERE  # while the recorded run is being made
+table = everything[source]
+fig, (left, centre, right) = plt.subplots(1, 3, figsize=figures.size("double", 0.42))
+deep = [count for count in known if count in table.num_tasks.unique()]
+for (count, _), part in table[table.step > 0].groupby(["num_tasks", "seed"]):
+    left.plot(part.step, part.ood_loss, "-", lw=0.8, color=color_of[count])
+    critical = part[part.step == part.critical_step]
+    left.plot(critical.step, critical.ood_loss, "o", ms=4, mfc="white", mec=color_of[count], mew=1.2, zorder=3)
+left.axhline(table.ridge_ood_loss.mean(), color="black", lw=1)
+left.set(xscale="log", xlabel="training step", ylabel="loss out of distribution", xlim=(table.step.max() / 300, table.step.max() * 1.1))
+for count in [count for count in deep if kind_of[count] == "intermediate"]:
+    mean = table[table.num_tasks == count].groupby("step")[["ood_to_ridge", "ood_to_dmmse"]].mean()
+    turn = mean.index[np.abs(mean.index - table[table.num_tasks == count].critical_step.mean()).argmin()]
+    for name, look in zip(mean, ("-", "--"), strict=True):
+        centre.plot(mean.index / 1000, mean[name] - mean.loc[turn, name], ls=look, lw=1.2, color=color_of[count])
+centre.axhline(0, color="black", lw=0.6)
+centre.set(xlabel="training step (thousands)", ylabel="change of distance", ylim=(-0.6, 1.0))
+part = rises[rises.source == source]
+bars = effects.loc[source].reindex(deep)
+right.plot(part.num_tasks.map(deep.index), part.relative_rise, "o", ms=3, mfc="white", color="dimgrey")
+lengths = np.stack([bars["mean"] - bars.low, bars.high - bars["mean"]])
+right.errorbar(np.arange(len(deep)) + 0.15, bars["mean"], lengths, fmt="s", ms=4, color=figures.COLORS["blue"])
+right.axhline(rise_bound, color="black", ls=":", lw=0.8)
+right.set(xticks=range(len(deep)), xticklabels=[str(c or "∞") for c in deep], xlabel="number of tasks M", ylabel="relative rise")
+fig.legend(handles=[Line2D([], [], color=color_of[count], label=name_of[count]) for count in deep], loc="outside upper center", ncols=4)
+figures.save(fig, "fig-transient-d8", data={"curves": table, "rises": part})
 
 # %% [markdown]
 # ## LLC against $M$
@@ -518,9 +517,9 @@ figures.save(fig, "fig-transient-llc", data=llc)
 # relative rise over seeds lies above `rise_bound`.
 
 # %%
-marks = {HERE: "", RECORDED: "Recorded run: ", DEEP: "Recorded run, D = 8: "}
+prefixes = {HERE: "", RECORDED: "Recorded run: ", DEEP: "Recorded run, D = 8: "}
 for source, table in everything.items():
-    mark = marks[source]
+    mark = prefixes[source]
     part, effect = rises[rises.source == source], effects.loc[source]
     kinds = part.num_tasks.map(kind_of)
     about = f"{table.step.max()} steps, {part.seed.nunique()} seeds of each M"
@@ -612,7 +611,7 @@ for source, table in everything.items():
 
 # %%
 for source, table in llcs.items():
-    mark = marks[source]
+    mark = prefixes[source]
     wide = table[table["where"] == "final"].pivot(index="seed", columns="num_tasks", values="llc")
     used = table.iloc[0]
     about = f"{len(wide)} seeds; n-beta {used.n_beta:g}, gamma {used.localization:g}, step size {used.step_size:g}"
