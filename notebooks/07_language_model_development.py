@@ -276,13 +276,15 @@ if text_llc:  # what the recorded run leaves for this page
 stages = {name: trajectory.stages_of_mean(part) for name, part in llc.groupby("world")}
 glue("worst_r_hat", llc.r_hat.max(), display=False)
 
-# %% mystnb={"figure": {"caption": "**Loss and learning coefficient along training.** Test loss (top, nats a token) and LLC (bottom) against the training step (log scale): synthetic language (`num_seeds` seeds, trained here), real text (one seed, recorded checkpoints; LLC recorded with them), and the paper's published values. Thin lines: single seeds; thick: their mean; band: Gaussian process, two standard deviations. Shaded: stages found in the mean LLC, blue where it rises, orange where it falls; in the paper's column its own stages. `llc_chains` chains of `llc_draws` draws for each estimate on this page.", "name": "fig-language-stages"}, "image": {"alt": "Two rows of three panels. The loss falls in all three. The learning coefficient rises with training; shaded bands mark the stages."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "**Loss and learning coefficient along training.** Test loss (top, nats a token) and LLC (bottom) against the training step (log scale): synthetic language (`num_seeds` seeds, trained here), real text (one seed, recorded checkpoints; its LLC only where it is recorded too), and the paper's published values. Thin lines: single seeds; thick: their mean; band: Gaussian process, two standard deviations. Shaded: stages found in the mean LLC, blue where it rises, orange where it falls; in the paper's column its own stages. `llc_chains` chains of `llc_draws` draws for each estimate on this page.", "name": "fig-language-stages"}, "image": {"alt": "Two rows of three panels. The loss falls in all three. The learning coefficient rises with training; shaded bands mark the stages."}} tags=["hide-input"]
 fig, axes = plt.subplots(2, 3, figsize=figures.size("double", 0.62), sharex="col", squeeze=False)
 shades = {"A": figures.COLORS["sky"], "B": figures.COLORS["orange"]}
 for (name, column), title in zip(zip(runs, axes.T, strict=False), ("synthetic language", "prose and code"), strict=True):
     for ax, table, value in zip(column, (curves, llc), ("loss", "llc"), strict=True):
         part = table[(table.world == name) & (table.step > 0)]
         if part.empty:
+            ax.text(0.5, 0.5, "not recorded", transform=ax.transAxes, ha="center")
+            ax.set_yticks([])
             continue
         wide = part.pivot(index="step", columns="seed", values=value)
         ax.plot(wide.index, wide, color=figures.COLORS["blue"], ls="-", lw=0.6, alpha=0.7)
