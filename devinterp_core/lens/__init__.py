@@ -1,0 +1,71 @@
+"""Lenses: what a language model's layers predict.
+
+    structure     blocks, final norm and unembedding of any decoder, found by structure
+    model         hidden states of a model, and the model with some of them replaced
+    readout       from hidden state to tokens; divergence from a teacher with its gradient
+    lenses        logit lens and tuned lens, saved and loaded
+    training      all translators at once, by Muon or by the original SGD; resumable
+    predictions   trajectories of entropy, divergence, rank; means over a corpus; prediction depth
+    bias          marginal distributions of tokens: lens against model
+    transfer      translators on other layers; covariances of layers compared
+    causal        causal basis of a lens, random control, influence on the model
+    alignment     stimulus and response under interventions
+    iterative     gradient of the loss against what a block does
+    anomaly       detectors on trajectories, Mahalanobis baseline by layer
+"""
+
+from devinterp_core.lens.alignment import aitchison_similarity, stimulus_response_alignment
+from devinterp_core.lens.anomaly import Detection, detect, layer_sweep, mahalanobis_scores
+from devinterp_core.lens.bias import marginal_bias
+from devinterp_core.lens.causal import (
+    CausalBasis,
+    causal_basis,
+    causal_fidelity,
+    lens_influence,
+    mean_ablate,
+    model_influence,
+    random_basis,
+)
+from devinterp_core.lens.iterative import gradient_alignment
+from devinterp_core.lens.lenses import LogitLens, TunedLens
+from devinterp_core.lens.model import LensModel
+from devinterp_core.lens.predictions import bits_per_byte, evaluate_lens, prediction_depth, prediction_trajectory
+from devinterp_core.lens.training import ORIGINAL_SGD, LensTraining, train_lens
+from devinterp_core.lens.transfer import (
+    covariance_similarity,
+    hidden_covariances,
+    transfer_cross_entropy,
+    transfer_penalty,
+)
+
+__all__ = [
+    "ORIGINAL_SGD",
+    "CausalBasis",
+    "Detection",
+    "LensModel",
+    "LensTraining",
+    "LogitLens",
+    "TunedLens",
+    "aitchison_similarity",
+    "bits_per_byte",
+    "causal_basis",
+    "causal_fidelity",
+    "covariance_similarity",
+    "detect",
+    "evaluate_lens",
+    "gradient_alignment",
+    "hidden_covariances",
+    "layer_sweep",
+    "lens_influence",
+    "mahalanobis_scores",
+    "marginal_bias",
+    "mean_ablate",
+    "model_influence",
+    "prediction_depth",
+    "prediction_trajectory",
+    "random_basis",
+    "stimulus_response_alignment",
+    "train_lens",
+    "transfer_cross_entropy",
+    "transfer_penalty",
+]

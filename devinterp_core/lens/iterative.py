@@ -1,0 +1,44 @@
+"""Iterative inference: do the blocks push the hidden state down the gradient of the loss?"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from .lenses import LogitLens
+
+
+def gradient_alignment(
+    lens: LogitLens, tokens: Int[Tensor, "batch position"]
+) -> Float[Tensor, "layer batch"]:
+    r"""$\cos(\nabla_{h_l} \mathcal{L}, F_l(h_l))$, negative where a block lowers the loss to first order.
+
+    $\mathcal{L}$ is the cross-entropy of the next token read out at $h_l$ by the lens (the paper: the logit lens), and
+    $F_l(h_l) = h_{l+1} - h_l$; each cosine is over all positions (but the last) and dimensions of one sequence.
+
+    Args:
+        lens: whose readout defines the loss.
+        tokens: sequences of two tokens or more.
+
+    Raises:
+        ValueError: bad tokens, or sequences of one.
+
+    Reference: Belrose et al. (2023), appendix on iterative inference, figure 19.
+    """
+    lens.model.check_tokens(tokens)
+    if tokens.shape[1] < 2:
+        raise ValueError("sequences need two tokens or more: the first has to have a next one")
+    readout = lens.model.readout
+    states = [state[:, :-1] for state in lens.model.hidden_states(tokens)]
+    goal = tokens[:, 1:].flatten().to(lens.model.device)
+    teachers = [readout.teacher_of_tokens(part) for part in goal.split(readout.chunk_size())]
+    cosines = []
+    for layer, (before, after) in enumerate(zip(states, states[1:])):
+        gradient = []
+        for part, teacher in zip(before.flatten(0, 1).split(readout.chunk_size()), teachers):
+            part = part.detach().requires_grad_()
+            with torch.enable_grad():
+                loss = readout.divergence(lens.transform(part, layer), teacher).sum()
+            gradient.append(torch.autograd.grad(loss, part)[0])
+        gradient = torch.cat(gradient).view_as(before)
+        cosines.append(torch.cosine_similarity(gradient.flatten(1), (after - before).flatten(1), dim=1))
+    return torch.stack(cosines)

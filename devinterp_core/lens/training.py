@@ -1,0 +1,247 @@
+"""Training of all translators of a tuned lens at once, streamed and resumable."""
+
+import dataclasses
+import hashlib
+import math
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from tqdm import tqdm
+
+from devinterp_core.train.checkpoints import read, write
+from devinterp_core.train.optimizers import Optimizer
+from devinterp_core.train.settings import TrainingSettings
+from devinterp_core.vectorized import keep_freed_memory
+
+from .lenses import TunedLens
+
+Batches = Callable[[int], Int[Tensor, "batch position"]]
+
+
+@dataclasses.dataclass(frozen=True)
+class LensTraining:
+    r"""Optimiser and schedule of a lens; the learning rate falls linearly to zero.
+
+    The defaults are the authors' later recommendation: Muon on the translators, AdamW on their biases. `ORIGINAL_SGD`
+    is the recipe of the paper's figures, in which the lenses ended "severely undertrained".
+
+    Attributes:
+        num_steps: optimiser steps.
+        optimizer: `muon`, or `sgd` with Nesterov momentum.
+        learning_rate: at the first step.
+        momentum: of either.
+        weight_decay: towards the logit lens; decoupled for `muon`, an L2 term for `sgd`.
+        max_gradient_norm: of all translators jointly; None leaves the gradients.
+
+    Raises:
+        ValueError: settings out of their range.
+
+    Reference: Belrose et al. (2023), section 3 and appendix; their version 6 for Muon.
+    """
+
+    num_steps: int = 250
+    optimizer: Literal["muon", "sgd"] = "muon"
+    learning_rate: float = 0.01
+    momentum: float = 0.9
+    weight_decay: float = 0.01
+    max_gradient_norm: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.num_steps < 1:
+            raise ValueError(f"num_steps must be at least 1, got {self.num_steps}")
+        if self.optimizer not in ("muon", "sgd"):
+            raise ValueError(f"optimizer must be muon or sgd, got {self.optimizer!r}")
+        if not 0 < self.learning_rate < math.inf:
+            raise ValueError(f"learning_rate must be positive and finite, got {self.learning_rate}")
+        if not 0 < self.momentum < 1:
+            raise ValueError(f"momentum must lie in (0, 1), got {self.momentum}")
+        if self.weight_decay < 0:
+            raise ValueError(f"weight_decay must not be negative, got {self.weight_decay}")
+        if self.max_gradient_norm is not None and self.max_gradient_norm <= 0:
+            raise ValueError(f"max_gradient_norm must be positive or None, got {self.max_gradient_norm}")
+
+
+ORIGINAL_SGD = LensTraining(optimizer="sgd", learning_rate=0.1, weight_decay=1e-3, max_gradient_norm=1.0)
+
+
+def train_lens(
+    lens: TunedLens,
+    batches: Batches,
+    settings: LensTraining,
+    *,
+    state_file: str | os.PathLike | None = None,
+    save_seconds: float = 60.0,
+    progress: bool = True,
+) -> Float[Tensor, "step layer"]:
+    r"""Minimise $\sum_l \mathbb{E}\,\mathrm{KL}(\mathrm{model} \,\|\, \mathrm{TunedLens}_l(h_l))$ in place.
+
+    A step runs the model once on its batch, and all layers together; the hidden states of one batch and the logits of
+    one chunk of one layer are all that is in memory.
+
+    Args:
+        lens: the lens, with the model whose layers it reads.
+        batches: step to the tokens of its batch; it must give the same tokens for the same step.
+        settings: optimiser and schedule.
+        state_file: where the state is kept every `save_seconds` and at the end; a call that finds the state of the same
+            training there continues from it, with bit-identical results on one device.
+        save_seconds: time between saves.
+        progress: show a progress bar.
+
+    Returns:
+        Mean divergence of each step and layer in nats per token, before the step.
+
+    Raises:
+        ValueError: tokens that the model does not know; a state file of another training, or a damaged one (both before
+            any step is taken); a divergence that is not finite.
+    """
+    keep_freed_memory()
+    first = batches(0)
+    lens.model.check_tokens(first)
+    run = _Run(lens, settings, first)
+    path = None if state_file is None else Path(state_file)
+    if path is not None and path.exists():
+        run.restore(read(path), path)
+    saved = time.monotonic()
+    total = settings.num_steps
+    with tqdm(total=total, initial=run.step, disable=not progress, desc="lens", unit="step", mininterval=1.0) as bar:
+        while run.step < total:
+            run.advance(batches(run.step))
+            bar.update()
+            if path is not None and (run.step == total or time.monotonic() - saved > save_seconds):
+                write(path, run.state())
+                saved = time.monotonic()
+    run.copy_to_lens()
+    return run.losses
+
+
+def lens_gradient(
+    lens: TunedLens,
+    weight: Float[Tensor, "layer out in"],
+    bias: Float[Tensor, "layer out"],
+    hidden: Float[Tensor, "state n d_model"],
+    chunk: int | None = None,
+) -> tuple[Float[Tensor, " layer"], Float[Tensor, "layer out in"], Float[Tensor, "layer out"]]:
+    """Mean divergence of each layer, and the gradient of their sum with respect to all translators.
+
+    Args:
+        lens: whose readout is used.
+        weight: translators, as in `TunedLens`.
+        bias: their biases.
+        hidden: all hidden states of some tokens, the last being the teacher.
+        chunk: tokens at a time; None chooses by memory. The result does not depend on it beyond rounding.
+    """
+    readout, num_layers, count = lens.model.readout, len(weight), hidden.shape[1]
+    weight, bias = weight.detach().requires_grad_(), bias.detach().requires_grad_()
+    losses, gradients = weight.new_zeros(num_layers), (torch.zeros_like(weight), torch.zeros_like(bias))
+    for part in hidden.split(chunk or readout.chunk_size(), dim=1):
+        teacher = readout.teacher(part[-1])
+        states = part[:-1]
+        with torch.enable_grad():
+            translated = states + torch.baddbmm(bias[:, None], states, weight.mT)  # [layer, n, d_model]
+            divergences = torch.stack([readout.divergence(state, teacher) for state in translated]).sum(1) / count
+            own = torch.autograd.grad(divergences.sum(), (weight, bias))  # not of the model's parameters
+        losses += divergences.detach()
+        for gradient, part_gradient in zip(gradients, own):
+            gradient += part_gradient
+    return losses, *gradients
+
+
+class _Run:
+    """The state of a training: translator and bias of a layer are one row of `w`."""
+
+    def __init__(self, lens: TunedLens, settings: LensTraining, first: Tensor):
+        self.lens, self.settings, self.step = lens, settings, 0
+        self.w = torch.cat([lens.weight.detach().flatten(1), lens.bias.detach()], dim=1)
+        self.losses = torch.full((settings.num_steps, len(self.w)), torch.nan)
+        self.optimizer = _SGD(self.w, settings) if settings.optimizer == "sgd" else _muon(self.w, lens, settings)
+        described = repr((settings, tuple(self.w.shape), self.w.dtype, lens.model.readout.hash()))
+        digest = hashlib.sha256(described.encode() + first.cpu().numpy().tobytes() + self.w.cpu().numpy().tobytes())
+        self.key = torch.frombuffer(bytearray(digest.digest()), dtype=torch.uint8)
+
+    def views(self, w: Tensor) -> tuple[Tensor, Tensor]:
+        """Translators and biases in a tensor like `w`."""
+        width = self.lens.model.d_model
+        return w[:, : width * width].view(-1, width, width), w[:, width * width :]
+
+    def advance(self, tokens: Tensor) -> None:
+        """One step on one batch."""
+        hidden = torch.stack([state.flatten(0, 1) for state in self.lens.model.hidden_states(tokens)])
+        losses, weight, bias = lens_gradient(self.lens, *self.views(self.w), hidden)
+        if not losses.isfinite().all():
+            raise ValueError(
+                f"the divergence of layers {(~losses.isfinite()).nonzero().flatten().tolist()} is not finite at step "
+                f"{self.step}: lower learning_rate (now {self.settings.learning_rate})"
+            )
+        gradient = torch.cat([weight.flatten(1), bias], dim=1)
+        if self.settings.max_gradient_norm is not None:
+            gradient *= (self.settings.max_gradient_norm / gradient.norm().clamp_min(1e-30)).clamp_max(1.0)
+        self.losses[self.step] = losses
+        self.optimizer.step(gradient, self.step)
+        self.step += 1
+
+    def copy_to_lens(self) -> None:
+        """Give the lens its new parameters."""
+        weight, bias = self.views(self.w)
+        with torch.no_grad():
+            self.lens.weight.copy_(weight)
+            self.lens.bias.copy_(bias)
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything from which the training continues."""
+        done = {"key": self.key, "step": torch.tensor(self.step), "losses": self.losses, "w": self.w}
+        return done | {f"optimizer.{name}": tensor for name, tensor in self.optimizer.state().items()}
+
+    def restore(self, saved: dict[str, Tensor], path: Path) -> None:
+        """Continue where `state` was taken."""
+        if "key" not in saved or not torch.equal(saved["key"], self.key):
+            raise ValueError(
+                f"{path} holds the state of another training (other settings, model, first batch or initial lens): "
+                "name another state_file, or delete it"
+            )
+        self.step = int(saved["step"])
+        self.w.copy_(saved["w"])
+        self.losses.copy_(saved["losses"])
+        inner = {k.removeprefix("optimizer."): v for k, v in saved.items() if k.startswith("optimizer.")}
+        self.optimizer.restore(inner)
+
+
+def _muon(w: Tensor, lens: TunedLens, settings: LensTraining) -> Optimizer:
+    """Our batched Muon, every layer being a model of its own."""
+    width = lens.model.d_model
+    segments = [("weight", 0, width**2, torch.Size((width, width))),
+                ("bias", width**2, w.shape[1], torch.Size((width,)))]  # fmt: skip
+    own = TrainingSettings(
+        num_steps=settings.num_steps, learning_rate=settings.learning_rate, optimizer="muon", schedule="decay",
+        decay_fraction=1.0, weight_decay=settings.weight_decay, momentum=settings.momentum,
+    )  # fmt: skip
+    return Optimizer(w, segments, own)
+
+
+class _SGD:
+    """PyTorch's SGD with Nesterov momentum and linear decay, behind the interface of `Optimizer`."""
+
+    def __init__(self, w: Tensor, settings: LensTraining):
+        self.w, self.settings = w, settings
+        self.sgd = torch.optim.SGD(
+            [w], lr=settings.learning_rate, momentum=settings.momentum, nesterov=True,
+            weight_decay=settings.weight_decay,
+        )
+
+    def step(self, gradient: Tensor, step: int) -> None:
+        self.sgd.param_groups[0]["lr"] = self.settings.learning_rate * (1 - step / self.settings.num_steps)
+        self.w.grad = gradient
+        self.sgd.step()
+        self.w.grad = None
+
+    def state(self) -> dict[str, Tensor]:
+        return dict(self.sgd.state.get(self.w, {}))
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        if state:
+            self.sgd.state[self.w] = {k: v.clone().to(self.w.device) for k, v in state.items()}
