@@ -16,10 +16,9 @@ from .synthetic_rules import RuleKind
 class RuleReport(NamedTuple):
     """What was found of each multigram rule.
 
-    Attributes:
-        holds: whether the rule is memorised, or depends on the head; False where it was seen too rarely.
-        mean: over its occurrences: probability of the forced token, or increase of the loss in nats; NaN if unseen.
-        occurrences: how often it was seen.
+    - `holds`: whether the rule is memorised, or depends on the head; False where it was seen too rarely.
+    - `mean`: over its occurrences: probability of the forced token, or increase of the loss in nats; NaN if unseen.
+    - `occurrences`: how often it was seen.
     """
 
     holds: Bool[Tensor, " rule"]
