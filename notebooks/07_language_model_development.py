@@ -192,6 +192,10 @@ glue("text_tokens", text.steps[-1] * text_batch_size * text_length / 1e6, displa
 # before, its *prefix-matching* score its attention, from a token that occurs again, to what followed it the first time: in
 # the text world on random tokens of which each sequence has the same block twice, in the synthetic language on its own
 # sequences and from names only, since nothing else there is worth looking back for.
+#
+# Two warnings about the text world. Its bigrams are counted on a sample that is small for so many pairs of tokens, so
+# that their entropy comes out too low and the bigram score's distance from it too large. And the recorded training ends
+# before an induction head has formed: its prefix matching and everything said of its order show an unfinished model.
 
 # %%
 held_out = world.draw(num_sequences, length, seed=60_000 + seed)
