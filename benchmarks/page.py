@@ -6,6 +6,8 @@ python benchmarks/page.py
 import json
 from pathlib import Path
 
+import page_language
+
 ROOT = Path(__file__).parent.parent
 TARGET = 1.25  # a sampler step over a bare forward and backward pass, at most
 NOISE_IN_USE = "PyTorch normal_, float32, contiguous"
@@ -259,19 +261,27 @@ def training(record: dict) -> str:
     return "## Training five seeds together\n\n" + text + "\n" + table(head, body)
 
 
-def page(record: dict, trained: dict) -> str:
+def page(record: dict, trained: dict, language: dict[str, tuple]) -> str:
     """The whole page as Markdown."""
     rows, limits = record["rows"], record["limits"]
     sections = [OPENING, side_by_side(rows), METHOD, details(rows), precision(rows)]
     if limits:
         sections += [physical_limit(limits, rows), profile(limits), noise(limits)]
+    for title, (text, head, body) in language.items():
+        sections.append(f"## {title}\n\n{text}\n{table(head, body)}")
     return "\n".join([*sections, TRIED, training(trained), provenance(record)])
 
 
 def main() -> None:
-    record = json.loads((ROOT / "data" / "recorded" / "benchmarks.json").read_text())
-    trained = json.loads((ROOT / "data" / "recorded" / "benchmarks_training.json").read_text())
-    (ROOT / "book" / "benchmarks.md").write_text(page(record, trained))
+    record, trained, refined, lens = (
+        json.loads((ROOT / "data" / "recorded" / f"benchmarks{name}.json").read_text())
+        for name in ("", "_training", "_refined", "_lens")
+    )
+    language = {
+        "Refined learning coefficients of all heads": page_language.refined(refined),
+        "A training step of the tuned lens": page_language.lens(lens),
+    }
+    (ROOT / "book" / "benchmarks.md").write_text(page(record, trained, language))
 
 
 if __name__ == "__main__":

@@ -200,12 +200,15 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=10)
     parser.add_argument("--chains", type=int, default=4)
     parser.add_argument("--heads", type=int, default=HEADS, help="heads of each layer, for a quick look")
-    parser.add_argument("--output", type=Path, default=ROOT / "data" / "recorded" / "benchmark_refined.json")
+    parser.add_argument("--output", type=Path, default=ROOT / "data" / "recorded" / "benchmarks_refined.json")
     parser.add_argument("--worker", choices=SIDES)
     arguments = parser.parse_args()
     if arguments.worker:
         work(arguments.worker)
         return
+    from compare import commit, device_name
+
+    begun = time.perf_counter()
     heads = [f"{layer}:{head}" for layer in range(LAYERS) for head in range(arguments.heads)]
     request = {"heads": heads, "chains": arguments.chains, "draws": arguments.draws}
     workers = {side: Worker(side) for side in SIDES}
@@ -234,7 +237,9 @@ def main() -> None:
         )
     record = {"request": request, "settings": SETTINGS | {"step_size": STEP_SIZE, "batch_size": BATCH}, "rows": rows,
               "runs": runs, "flops": flops, "flops_a_cpu_second": rate, "load": os.getloadavg()[0],
-              "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "torch": torch.__version__}  # fmt: skip
+              "command": "python benchmarks/refined.py", "commit": commit(), "device": device_name(),
+              "wall_seconds": round(time.perf_counter() - begun), "pairs": arguments.pairs,
+              "date": time.strftime("%Y-%m-%d", time.gmtime()), "torch": torch.__version__}  # fmt: skip
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     arguments.output.write_text(json.dumps(record, indent=1) + "\n")
 

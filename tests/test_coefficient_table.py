@@ -39,3 +39,14 @@ def test_a_row_for_every_model_with_an_estimate(draws):
 def test_labels_must_fit(draws):
     with pytest.raises(ValueError, match="2 labels were given for 3 models"):
         coefficient_table(draws, pd.DataFrame({"step": [5, 6]}))
+
+
+def test_components_have_rows_like_models(draws):
+    renamed = draws.rename(model="component")
+    labels = pd.DataFrame({"head": ["0:0", "0:1", "1:0"]})
+    table = coefficient_table(renamed, labels)
+    assert table["head"].tolist() == ["0:0", "1:0"]
+    expected = coefficient_table(draws, labels)
+    pd.testing.assert_frame_equal(table, expected)
+    with pytest.raises(ValueError, match="2 labels were given for 3 components"):
+        coefficient_table(renamed, labels[:2])
