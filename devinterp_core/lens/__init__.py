@@ -5,6 +5,8 @@
     readout       from hidden state to tokens; divergence from a teacher with its gradient
     lenses        logit lens and tuned lens, saved and loaded
     training      all translators at once, by Muon or by the original SGD; resumable
+    regression    all translators in closed form, by least squares
+    smollm2       a pretrained model of 30 layers that installs as a package
     predictions   trajectories of entropy, divergence, rank; means over a corpus; prediction depth
     bias          marginal distributions of tokens: lens against model
     transfer      translators on other layers; covariances of layers compared
@@ -30,6 +32,8 @@ from devinterp_core.lens.iterative import gradient_alignment
 from devinterp_core.lens.lenses import LogitLens, TunedLens
 from devinterp_core.lens.model import LensModel
 from devinterp_core.lens.predictions import bits_per_byte, evaluate_lens, prediction_depth, prediction_trajectory
+from devinterp_core.lens.regression import fit_least_squares
+from devinterp_core.lens.smollm2 import load_smollm2
 from devinterp_core.lens.training import ORIGINAL_SGD, LensTraining, train_lens
 from devinterp_core.lens.transfer import (
     covariance_similarity,
@@ -53,10 +57,12 @@ __all__ = [
     "covariance_similarity",
     "detect",
     "evaluate_lens",
+    "fit_least_squares",
     "gradient_alignment",
     "hidden_covariances",
     "layer_sweep",
     "lens_influence",
+    "load_smollm2",
     "mahalanobis_scores",
     "marginal_bias",
     "mean_ablate",
