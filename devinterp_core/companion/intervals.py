@@ -1,4 +1,4 @@
-"""The interval of a mean over seeds, as the claims of the notebooks state it."""
+"""Intervals as the claims of the notebooks state them: of a mean over seeds, and of a ratio over resampled units."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -28,3 +28,31 @@ def over_seeds(values: ArrayLike) -> tuple[float, float]:
     mean = numbers.mean()
     half = stats.t.ppf(0.975, len(numbers) - 1) * numbers.std(ddof=1) / np.sqrt(len(numbers))
     return float(mean - half), float(mean + half)
+
+
+def bootstrap_ratio(
+    numerators: ArrayLike, denominators: ArrayLike, *, num_resamples: int = 2000, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    r"""95 % percentile interval of $\sum_i x_i / \sum_i y_i$ when the units $i$ (sequences, say) are drawn anew.
+
+    Args:
+        numerators: $x$, units along the last axis; every other axis has its own interval, from the same resamples.
+        denominators: $y > 0$, one number a unit; ones for a mean.
+        num_resamples: of the bootstrap.
+        seed: of the resamples.
+
+    Returns:
+        Low and high ends, of the shape of `numerators` without its last axis.
+
+    Raises:
+        ValueError: units that differ in number or are fewer than two, numbers that are not finite, denominators that
+            are not positive.
+    """
+    x, y = np.asarray(numerators, dtype=np.float64), np.asarray(denominators, dtype=np.float64)
+    if y.ndim != 1 or x.ndim < 1 or x.shape[-1] != len(y) or len(y) < 2:
+        raise ValueError(f"need two units or more, the same of both; got shapes {x.shape} and {y.shape}")
+    if not (np.isfinite(x).all() and np.isfinite(y).all() and (y > 0).all()):
+        raise ValueError("numerators must be finite, denominators finite and positive")
+    counts = np.random.default_rng(seed).multinomial(len(y), np.full(len(y), 1 / len(y)), num_resamples).T
+    low, high = np.quantile((x @ counts) / (y @ counts), (0.025, 0.975), axis=-1)
+    return low, high

@@ -28,9 +28,11 @@ class PassageStream:
         length: tokens of a sequence.
         seed: of the places.
         held_out: whether to read every twentieth document, or all the others.
+        prefix: token in front of every passage, counted in `length`, for models that were trained with one; None puts
+            nothing there.
 
     Raises:
-        ValueError: no sources, no sequences, or sequences of no tokens.
+        ValueError: no sources, no sequences, or sequences without a token of text.
     """
 
     tokenizer: Tokenizer
@@ -39,11 +41,13 @@ class PassageStream:
     length: int
     seed: int = 0
     held_out: bool = False
+    prefix: int | None = None
 
     def __post_init__(self) -> None:
-        if not self.sources or self.batch_size < 1 or self.length < 1:
+        if not self.sources or self.batch_size < 1 or self.length < 1 + len(self._front):
             raise ValueError(
-                f"need a source, batch_size >= 1 and length >= 1, got {self.sources}, {self.batch_size}, {self.length}"
+                f"need a source, batch_size >= 1 and a length of {1 + len(self._front)} or more, got {self.sources}, "
+                f"{self.batch_size} and {self.length}"
             )
 
     def __call__(self, step: int) -> Int[Tensor, "batch position"]:
@@ -56,10 +60,15 @@ class PassageStream:
         rows = []
         for index in range(self.batch_size):
             number = step * self.batch_size + index
-            rows.append(self._passage(self.sources[number % len(self.sources)], rng))
+            rows.append(self._front + self._passage(self.sources[number % len(self.sources)], rng))
         return torch.tensor(rows)
 
+    @property
+    def _front(self) -> list[int]:
+        return [] if self.prefix is None else [self.prefix]
+
     def _passage(self, source: str, rng: np.random.Generator) -> list[int]:
+        wanted = self.length - len(self._front)
         texts = _long_documents(source, self.held_out, CHARACTERS * self.length)
         places = np.cumsum([len(text) - CHARACTERS * self.length + 1 for text in texts])
         for _ in range(_TRIES):
@@ -67,8 +76,8 @@ class PassageStream:
             which = int(np.searchsorted(places, place, side="right"))
             start = place - (int(places[which - 1]) if which else 0)
             ids = self.tokenizer.encode(texts[which][start : start + CHARACTERS * self.length]).ids
-            if len(ids) >= self.length:
-                return ids[: self.length]
+            if len(ids) >= wanted:
+                return ids[:wanted]
         raise ValueError(f"the documents of {source!r} have fewer than {self.length} tokens in {CHARACTERS} times as "
                          "many characters: ask for shorter sequences")  # fmt: skip
 

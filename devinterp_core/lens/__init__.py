@@ -11,8 +11,11 @@
     bias          marginal distributions of tokens: lens against model
     transfer      translators on other layers; covariances of layers compared
     causal        causal basis of a lens, random control, influence on the model
+    fidelity      causal bases of several layers in a table
     alignment     stimulus and response under interventions
     iterative     gradient of the loss against what a block does
+    development   lenses fitted anew along a training
+    injection     two-choice prompts with an injected instruction, and what the layers think of the answer
     anomaly       detectors on trajectories, Mahalanobis baseline by layer
 """
 
@@ -28,6 +31,9 @@ from devinterp_core.lens.causal import (
     model_influence,
     random_basis,
 )
+from devinterp_core.lens.development import lens_over_training
+from devinterp_core.lens.fidelity import fidelity_table
+from devinterp_core.lens.injection import Prompt, answer_features, sentiment_prompts
 from devinterp_core.lens.iterative import gradient_alignment
 from devinterp_core.lens.lenses import LogitLens, TunedLens
 from devinterp_core.lens.model import LensModel
@@ -49,19 +55,23 @@ __all__ = [
     "LensModel",
     "LensTraining",
     "LogitLens",
+    "Prompt",
     "TunedLens",
     "aitchison_similarity",
+    "answer_features",
     "bits_per_byte",
     "causal_basis",
     "causal_fidelity",
     "covariance_similarity",
     "detect",
     "evaluate_lens",
+    "fidelity_table",
     "fit_least_squares",
     "gradient_alignment",
     "hidden_covariances",
     "layer_sweep",
     "lens_influence",
+    "lens_over_training",
     "load_smollm2",
     "mahalanobis_scores",
     "marginal_bias",
@@ -70,6 +80,7 @@ __all__ = [
     "prediction_depth",
     "prediction_trajectory",
     "random_basis",
+    "sentiment_prompts",
     "stimulus_response_alignment",
     "train_lens",
     "transfer_cross_entropy",

@@ -24,8 +24,8 @@ def fit_least_squares(
     r"""Set every translator of a lens to the ridge regression of the last hidden state on the layer's, in place.
 
     $A_l, b_l = \arg\min \mathbb{E} \lVert A h_l + b - t \rVert^2 + \lambda s_l \lVert A - I \rVert^2$, with $s_l$ the
-    mean variance of the layer's coordinates; the moments are streamed, $(d+1)^2$ numbers a layer. The final norm does not
-    see the length of a state, so the target $t$ is by default the last state brought to one length, the root mean
+    mean variance of the layer's coordinates; the moments are streamed, $(d+1)^2$ numbers a layer. The final norm does
+    not see the length of a state, so the target $t$ is by default the last state brought to one length, the root mean
     square of all: otherwise tokens with large states would count for more. A warm start for `train_lens`, and the
     "linear shortcut" of which it is a refinement.
 
