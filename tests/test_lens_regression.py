@@ -20,7 +20,7 @@ def stream(step):
 
 @pytest.fixture
 def linear():
-    lens = TunedLens(LensModel(LinearResidualNetwork()))
+    lens = TunedLens(LensModel(LinearResidualNetwork().double()))
     return lens, lambda step: some_tokens(4, 9, seed=step, size=12)
 
 
@@ -30,14 +30,14 @@ def linear():
 def test_affine_blocks_are_recovered_exactly(linear):
     lens, batches = linear
     fit_least_squares(lens, batches, 4, ridge=0.0, normalize=False)
-    weight, bias = torch.eye(8), torch.zeros(8)
+    weight, bias = torch.eye(8).double(), torch.zeros(8).double()
     blocks = lens.model.model.blocks
     for layer in (1, 0):  # from the last block backwards: the composition of what is left
-        own = torch.eye(8) + blocks[layer].map.weight
+        own = torch.eye(8).double() + blocks[layer].map.weight
         bias = bias + weight @ blocks[layer].map.bias
         weight = weight @ own
-        assert torch.allclose(lens.weight[layer], weight - torch.eye(8), atol=1e-4)
-        assert torch.allclose(lens.bias[layer], bias, atol=1e-4)
+        assert torch.allclose(lens.weight[layer], weight - torch.eye(8), atol=1e-6)
+        assert torch.allclose(lens.bias[layer], bias, atol=1e-6)
     with torch.no_grad():
         assert evaluate_lens(lens, [batches(9)]).kl.max() < 1e-5
 
@@ -123,11 +123,14 @@ def test_the_mean_gradient_of_samples_comes_close_to_the_exact_one_with_their_si
     exact = lens_gradient(lens, lens.weight, lens.bias, hidden)[1]
     generator, errors = torch.Generator().manual_seed(0), []
     for size in (8, 16, 28):
-        draws = [lens_gradient(lens, lens.weight, lens.bias, hidden, vocabulary_sample=size, generator=generator)[1]
-                 for _ in range(60)]  # fmt: skip
-        errors.append(float((torch.stack(draws).mean(0) - exact).norm() / exact.norm()))
+        draws = torch.stack(
+            [lens_gradient(lens, lens.weight, lens.bias, hidden, vocabulary_sample=size, generator=generator)[1]
+             for _ in range(80)]
+        )  # fmt: skip
+        errors.append(float((draws.mean(0) - exact).norm() / exact.norm()))
     assert errors[0] > 2 * errors[1] > 4 * errors[2]
-    assert errors[2] < 0.02
+    noise = float((draws.var(0).sum() / len(draws)).sqrt() / exact.norm())  # of a mean without bias
+    assert errors[2] < 2 * noise < 0.1
 
 
 def test_training_on_samples_lowers_the_divergence_and_leaves_out_the_first_token():

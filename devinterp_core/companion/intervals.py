@@ -55,4 +55,4 @@ def bootstrap_ratio(
         raise ValueError("numerators must be finite, denominators finite and positive")
     counts = np.random.default_rng(seed).multinomial(len(y), np.full(len(y), 1 / len(y)), num_resamples).T
     low, high = np.quantile((x @ counts) / (y @ counts), (0.025, 0.975), axis=-1)
-    return low, high
+    return np.asarray(low), np.asarray(high)

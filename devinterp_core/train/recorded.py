@@ -1,9 +1,28 @@
-"""The architecture of a recorded run, read back from what its training wrote down."""
+"""Recorded checkpoints of our transformer, opened without knowing its sizes."""
 
 import ast
 import dataclasses
+import json
+import os
+from pathlib import Path
 
-from .config import TransformerConfig
+from devinterp_core.transformer import Transformer, TransformerConfig
+
+from .checkpoints import RECORD, Checkpoints
+
+
+def recorded_checkpoints(folder: str | os.PathLike) -> Checkpoints:
+    """The checkpoints of one of our transformers; its architecture is read from the record of its training.
+
+    Raises:
+        ValueError: no finished run in the folder, or not one of a transformer of this version.
+    """
+    path = Path(folder) / RECORD
+    try:
+        architecture = json.loads(path.read_text(encoding="utf-8"))["architecture"]
+    except (OSError, json.JSONDecodeError, KeyError) as error:
+        raise ValueError(f"{path} does not tell the architecture of a finished training: {error}") from error
+    return Checkpoints(folder, Transformer(recorded_config(architecture), seed=0))
 
 
 def recorded_config(architecture: str) -> TransformerConfig:
