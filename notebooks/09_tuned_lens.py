@@ -13,9 +13,9 @@
 # put an affine *translator* before it, one for each layer, trained to predict what the model will predict: the *tuned
 # lens*. Three questions:
 #
-# 1. Do the paper's findings hold for a model that it has not seen, SmolLM2-135M, of 30 layers: predictions that get better
-#    from layer to layer, less bias, features that matter to the lens mattering to the model, blocks that follow the
-#    gradient, an injected instruction that shows in the trajectory?
+# 1. Do the paper's findings hold for a model that it has not seen, SmolLM2 with [135 million]{.paper} parameters and 30
+#    layers: predictions that get better from layer to layer, less bias, features that matter to the lens mattering to the
+#    model, blocks that follow the gradient, an injected instruction that shows in the trajectory?
 # 2. How much of that does a translator in closed form have, by least squares, without any training?
 # 3. What does the lens see of a model *while it is being trained*? The paper has no such figure.
 #
@@ -40,6 +40,7 @@ length: int = 48  # tokens of a held-out sequence
 transfer_every: int = 4  # every such layer is compared with every other in the transfer figure
 transfer_length: int = 16  # tokens of the held-out sequences on which translators are exchanged
 causal_layers: list[int] = []  # layers of the causal bases; none draws the recorded ones
+causal_length: int = 24  # tokens of the held-out sequences in which directions are removed
 causal_directions: int = 8  # of each basis, and of its random control
 causal_states: int = 64  # hidden states on which a causal basis is found
 causal_iterations: int = 12  # of L-BFGS for a direction
@@ -116,12 +117,14 @@ if train_steps:
         skip=skipped,
         seed=seed,
     )
-    lenses.train_lens(
+    losses = lenses.train_lens(
         tuned,
         language.PassageStream(**texts, **stream, seed=seed + 1),
         training,
         state_file=cache_folder() / f"lens_{depth}_{train_steps}_{train_learning_rate}_{seed}.safetensors",
     )
+    names = [f"layer_{layer}" for layer in range(depth)]
+    pd.DataFrame(losses.numpy(), columns=names).rename_axis("step").round(4).to_csv(output_folder() / "training.csv")
     tuned.save(output_folder() / "translators.safetensors", torch.float16)
 else:
     tuned = lenses.TunedLens.load(recorded / "translators.safetensors", model)
@@ -153,7 +156,7 @@ for source, part in (("all", by_sequence), *by_sequence.groupby("source")):
         rows.append(pd.DataFrame(row | {"bits_per_byte": wide.sum(axis=1).to_numpy() / sizes.sum()}))
 curves = pd.concat(rows, ignore_index=True)
 
-# %% mystnb={"figure": {"caption": "**Bits per byte by layer.** Left and middle: SmolLM2-135M on held-out prose and code, `num_sequences` sequences in all; bands: 95 % bootstrap interval over sequences. Red, dashed: logit lens; grey, dotted: translators by least squares alone (recorded with the translators' training, on the same text); blue: tuned lens; black line: the model. Right: the paper's models against relative depth, dashed for the logit lens and solid for the tuned lens (of Pythia only that is known), and SmolLM2 on both texts in black. Vertical axis: log scale. One training of the translators.", "name": "fig-lens-bits"}, "image": {"alt": "Three line charts of bits per byte by layer on a log scale. The logit lens stays high until the last layers; the tuned lens falls steadily from the first layer to the model's own loss; least squares lies between, near the tuned lens. The published models show the same."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "**Bits per byte by layer.** Left and middle: SmolLM2 on held-out prose and code, `num_sequences` sequences in all; bands: 95 % bootstrap interval over sequences. Red, dashed: logit lens; grey, dotted: translators by least squares alone (recorded with the translators' training, on the same text); blue: tuned lens; black line: the model. Right: the paper's models against relative depth, dashed for the logit lens and solid for the tuned lens (of Pythia only that is known), and SmolLM2 on both texts in black. Vertical axis: log scale. One training of the translators.", "name": "fig-lens-bits"}, "image": {"alt": "Three line charts of bits per byte by layer on a log scale. The logit lens stays high until the last layers; the tuned lens falls steadily from the first layer to the model's own loss; least squares lies between, near the tuned lens. The published models show the same."}} tags=["hide-input"]
 fig, axes = plt.subplots(1, len(sources) + 1, figsize=figures.size("double", 0.42), sharey=True)
 dashes = {"logit": "--", "least squares": ":", "tuned": "-"}
 for ax, source in zip(axes, sources, strict=False):
@@ -208,7 +211,7 @@ figures.save(fig, "fig-lens-tokens", data=token_table)
 biases = {name: lenses.marginal_bias(table.marginal.to_numpy()) for name, table in means.items()}
 bias = pd.DataFrame(biases).rename_axis("layer").reset_index()
 
-# %% mystnb={"figure": {"caption": "**Bias by layer**: $\\mathrm{KL}(\\bar p \\,\\|\\, \\bar q_l)$ of the mean distributions over tokens, in bits (log scale), logit lens red and dashed, tuned lens blue. Left: SmolLM2-135M on the held-out text. Right: the paper's GPT-Neo-2.7B. The means on the left are over far fewer tokens than the paper's, the same for model and lens. One training of the translators, no error bars.", "name": "fig-lens-bias"}, "image": {"alt": "Two line charts of bias by layer on a log scale. In both the logit lens is far above the tuned lens in all layers but the last, and both fall towards the end."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "**Bias by layer**: $\\mathrm{KL}(\\bar p \\,\\|\\, \\bar q_l)$ of the mean distributions over tokens, in bits (log scale), logit lens red and dashed, tuned lens blue. Left: SmolLM2 on the held-out text. Right: the paper's [GPT-Neo-2.7B]{.paper}. The means on the left are over far fewer tokens than the paper's, the same for model and lens. One training of the translators, no error bars.", "name": "fig-lens-bias"}, "image": {"alt": "Two line charts of bias by layer on a log scale. In both the logit lens is far above the tuned lens in all layers but the last, and both fall towards the end."}} tags=["hide-input"]
 fig, axes = plt.subplots(1, 2, figsize=figures.size("double", 0.36), sharey=True)
 for name in ("logit", "tuned"):
     axes[0].plot(bias.layer[:-1], bias[name][:-1], color=INK[name], ls=dashes[name], label=f"{name} lens")
@@ -266,7 +269,7 @@ figures.save(fig, "fig-lens-transfer", data=transfer)
 if causal_layers:
     causal = lenses.fidelity_table(
         tuned,
-        held_out,
+        held_out[:, :causal_length],
         causal_layers,
         causal_directions,
         num_states=causal_states,
@@ -313,7 +316,7 @@ cosines = {name: lenses.gradient_alignment(each, pieces_of_text(0), skip=skipped
 negative = {name: (values < 0).mean(1) for name, values in cosines.items()}
 alignment = pd.concat({name: pd.DataFrame(values).rename_axis("layer").rename_axis("sequence", axis=1).stack().rename("cosine") for name, values in cosines.items()}, names=["lens"]).reset_index()
 
-# %% mystnb={"figure": {"caption": "**Blocks against the gradient.** Cosine between the gradient of a lens's loss and what a block adds to the stream, SmolLM2-135M. Left: the loss of the logit lens, as in the paper; right: that of the tuned lens. Dots: each of `gradient_sequences` held-out sequences of `gradient_length` tokens; lines: median. Orange squares: medians of the paper's Pythia-12B by relative depth, logit lens, with sequences of [2048]{.paper} tokens. Below the black line a block lowers the loss to first order.", "name": "fig-lens-gradient"}, "image": {"alt": "Two panels of dots of cosines by layer with the median as a line. With the logit lens the line wanders around zero in the first two thirds of the layers and is negative after; with the tuned lens it is negative nearly everywhere. Orange squares of the published model lie slightly below zero at every layer."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "**Blocks against the gradient.** Cosine between the gradient of a lens's loss and what a block adds to the stream, SmolLM2. Left: the loss of the logit lens, as in the paper; right: that of the tuned lens. Dots: each of `gradient_sequences` held-out sequences of `gradient_length` tokens; lines: median. Orange squares: medians of the paper's [Pythia-12B]{.paper} by relative depth, logit lens, with sequences of [2048]{.paper} tokens. Below the black line a block lowers the loss to first order.", "name": "fig-lens-gradient"}, "image": {"alt": "Two panels of dots of cosines by layer with the median as a line. With the logit lens the line wanders around zero in the first two thirds of the layers and is negative after; with the tuned lens it is negative nearly everywhere. Orange squares of the published model lie slightly below zero at every layer."}} tags=["hide-input"]
 fig, axes = plt.subplots(1, 2, figsize=figures.size("double", 0.4), sharey=True)
 published = paper["iterative"]
 for ax, (name, values) in zip(axes, cosines.items(), strict=True):
@@ -354,7 +357,7 @@ glue("accuracy", right_answers[0].mean(), display=False)
 glue("accuracy_injected", right_answers[1].mean(), display=False)
 print(example)
 
-# %% mystnb={"figure": {"caption": "**Detecting an injection.** Left: log-odds of the right answer by layer, tuned lens; lines: medians of `num_prompts` normal (blue) and as many injected prompts (red, dashed), bands: their quartiles. Middle: area under the ROC curve of the detectors, dots: here; grey squares: the paper's SST-2 on Pythia-12B. Right: that of the Mahalanobis baseline at every layer. Error bars and band: 95 % over `num_splits` splits with `num_bootstraps` bootstraps each.", "name": "fig-lens-injection"}, "image": {"alt": "Left, two bands of log-odds by layer which part in the late layers. Middle, areas under the curve with error bars for four detectors. Right, the baseline by layer."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "**Detecting an injection.** Left: log-odds of the right answer by layer, tuned lens; lines: medians of `num_prompts` normal (blue) and as many injected prompts (red, dashed), bands: their quartiles. Middle: area under the ROC curve of the detectors, dots: here; grey squares: the paper's SST-2 on Pythia-12B. Right: that of the Mahalanobis baseline at every layer. Error bars and band: 95 % interval over `num_splits` splits with `num_bootstraps` bootstraps each.", "name": "fig-lens-injection"}, "image": {"alt": "Left, two bands of log-odds by layer which part in the late layers. Middle, areas under the curve with error bars for four detectors. Right, the baseline by layer."}} tags=["hide-input"]
 fig, axes = plt.subplots(1, 3, figsize=figures.size("double", 0.38))
 signs = np.where(answers == 0, 1, -1)[:, None]
 for own, color, dash, label in zip(odds, (INK["tuned"], INK["logit"]), ("-", "--"), ("normal", "injected"), strict=True):
@@ -412,7 +415,7 @@ for (name, layer), part in development.groupby(["lens", "layer"]):
 over_training = pd.concat(rows, ignore_index=True)
 text_depth = int(over_training.layer.max())
 
-# %% mystnb={"figure": {"caption": "**A lens along training.** Bits per byte of held-out prose and code at each layer of the two-layer text model (left: its embedding; middle: after the first block) against the training step, logit lens red and dashed, tuned lens blue, translators fitted anew at each of `num_checkpoints` recorded checkpoints; black: the model. Right: share of the model's gain over its start that each layer's tuned lens has, from the first checkpoint on at which the gain is 5 % of the start. Bands: 95 % bootstrap interval over `text_sequences` sequences. One model. Step 0 is drawn at the left edge.", "name": "fig-lens-development"}, "image": {"alt": "Line charts of bits per byte against the training step. The tuned lens of each layer falls and levels off early for the embedding, later for the first block; the logit lens stays above it."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "**A lens along training.** Bits per byte of held-out prose and code at each layer of the two-layer text model (left: its embedding; middle: after the first block) against the training step, logit lens red and dashed, tuned lens blue, translators fitted anew at each of `num_checkpoints` recorded checkpoints; black: the model. Right: share of the model's gain over its start that each layer's tuned lens has, from the first checkpoint on at which the gain is a twentieth of the start. Bands: 95 % bootstrap interval over `text_sequences` sequences. One model. Step 0 is drawn at the left edge.", "name": "fig-lens-development"}, "image": {"alt": "Line charts of bits per byte against the training step. The tuned lens of each layer falls and levels off early for the embedding, later for the first block; the logit lens stays above it."}} tags=["hide-input"]
 fig, axes = plt.subplots(1, text_depth + 1, figsize=figures.size("double", 0.4))
 first = min(step for step in kept if step) / 2
 whole = over_training[(over_training.layer == text_depth) & (over_training.lens == "tuned")]
