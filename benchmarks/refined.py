@@ -2,7 +2,7 @@
 
     python benchmarks/refined.py --pairs 3 --draws 10
 
-2 layers of 8 heads, 64 wide, 1,024 tokens, context 128, LayerNorm, shortformer positions, random weights; the same
+2 layers of 8 heads of 16, 64 wide, 512 tokens, context 128 (the text model), LayerNorm, random weights; the same
 weights, tokens, chains, draws, minibatch size and SGLD settings for both. One unit is one whole evaluation of all
 heads (our set-up, tracing included, and theirs). A pair is one unit of each side back to back, the order alternating;
 a ratio is the median over pairs of theirs over ours. CPU seconds stand beside the wall clock, for a machine with other
@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
-LAYERS, HEADS, WIDTH, TOKENS, CONTEXT, SAMPLES = 2, 8, 64, 1024, 128, 512
+LAYERS, HEADS, SIZE, WIDTH, TOKENS, CONTEXT, SAMPLES = 2, 8, 16, 64, 512, 128, 512
 SETTINGS = {"n_beta": 30.0, "localization": 200.0}
 STEP_SIZE, BATCH = 1e-3, 32
 SIDES = {
@@ -45,7 +45,7 @@ class AttentionOnly(nn.Module):
 
     def __init__(self, seed: int = 0):
         super().__init__()
-        generator, size = torch.Generator().manual_seed(seed), WIDTH // HEADS
+        generator, size = torch.Generator().manual_seed(seed), SIZE
         shapes = {"embed__W_E": (TOKENS, WIDTH), "pos_embed__W_pos": (CONTEXT, WIDTH)}
         for layer in range(LAYERS):
             shapes |= {f"blocks__{layer}__attn__W_{part}": (HEADS, WIDTH, size) for part in "QKV"}
@@ -72,8 +72,8 @@ class AttentionOnly(nn.Module):
                 .view(batch, length, HEADS, -1).transpose(1, 2)
                 for part, z in (("Q", y + positions), ("K", y + positions), ("V", y))
             )  # fmt: skip
-            pattern = (q @ k.transpose(2, 3) / math.sqrt(WIDTH // HEADS) + hidden).softmax(-1)
-            z = (pattern @ v).transpose(1, 2).reshape(batch, length, WIDTH)
+            pattern = (q @ k.transpose(2, 3) / math.sqrt(SIZE) + hidden).softmax(-1)
+            z = (pattern @ v).transpose(1, 2).reshape(batch, length, HEADS * SIZE)
             x = x + z @ own["W_O"].flatten(0, 1) + own["b_O"]
         return self._norm(x, "ln_final") @ weights["unembed__W_U"] + weights["unembed__b_U"]
 
@@ -117,7 +117,7 @@ def ours(heads: list[str], chains: int, draws: int, shortcut: bool) -> dict[str,
     from devinterp_core.transformer import Transformer, TransformerConfig, head_mask
 
     lockstep.TRACE_FROM = 0
-    config = TransformerConfig(num_layers=LAYERS, num_heads=HEADS, d_model=WIDTH, num_positions=CONTEXT,
+    config = TransformerConfig(num_layers=LAYERS, num_heads=HEADS, d_model=WIDTH, d_head=SIZE, num_positions=CONTEXT,
                                num_tokens=TOKENS, positions="shortformer", attention_bias=True)  # fmt: skip
     model, plain = Transformer(config), AttentionOnly()
     model.load_state_dict({name.replace("__", "."): p for name, p in plain.state_dict().items()})
@@ -139,9 +139,8 @@ def flops_of_head(layer: int) -> int:
     Forward and backward through the head (gradients of its weights, not of its input), the layers above (of their
     input, not of their weights) and the unembedding (the same); causal attention by full squares.
     """
-    size = WIDTH // HEADS
-    head = 2 * (3 * 2 * WIDTH * size) + 3 * (2 * WIDTH * size) + 3 * (2 * 2 * CONTEXT * size)
-    above = 2 * (4 * 2 * WIDTH * WIDTH) + 3 * (2 * 2 * CONTEXT * WIDTH)
+    head = 2 * (3 * 2 * WIDTH * SIZE) + 3 * (2 * WIDTH * SIZE) + 3 * (2 * 2 * CONTEXT * SIZE)
+    above = 2 * (4 * 2 * WIDTH * HEADS * SIZE) + 3 * (2 * 2 * CONTEXT * HEADS * SIZE)
     return CONTEXT * (head + (LAYERS - 1 - layer) * above + 2 * (2 * WIDTH * TOKENS))
 
 

@@ -38,14 +38,16 @@ num_log_checkpoints: int = 60  # logarithmically spaced
 num_linear_checkpoints: int = 40  # evenly spaced
 compile_step: bool = True  # through torch.compile, where there is a C++ compiler
 num_sequences: int = 256  # evaluation sequences
-num_text_sequences: int = 48  # evaluation sequences of text
+num_text_sequences: int = 128  # evaluation sequences of text
+num_counted_tokens: int = 1000000  # of each source, for the statistics of n-grams
 num_measured: int = 32  # checkpoints at which behaviour is measured
 text_steps: int = 0  # training steps of the real-text model; 0 reads the recorded checkpoints
-text_grid: int = 40000  # steps over which its checkpoints are laid out; training may stop earlier
 text_sources: list[str] = ["prose", "code"]  # sources of text, see devinterp_core.language.corpora
-text_vocabulary: int = 1024  # byte-pair tokens
+text_vocabulary: int = 512  # byte-pair tokens
 text_width: int = 64  # of the real-text model's residual stream
 text_heads: int = 8  # of each of its two layers
+text_head_size: int = 16  # numbers in a query, key or value
+text_repeat_share: float = 0.5  # of its training sequences that repeat a passage
 text_length: int = 128  # tokens of a sequence of text
 text_batch_size: int = 16  # sequences of text a step
 text_learning_rate: float = 3e-3  # of AdamW
@@ -77,9 +79,9 @@ from devinterp_core.companion.project import root
 from devinterp_core.language.development import head_scores, make_probe, model_scores
 from devinterp_core.llc import coefficient_table
 from devinterp_core.sampler import sample_many
-from devinterp_core.train import Checkpoints, TrainingSettings, log_and_linear_steps, train
+from devinterp_core.train import TrainingSettings, log_and_linear_steps, train
 from devinterp_core.trajectory.crossing import crossing_step, halfway_step
-from devinterp_core.transformer import Transformer, TransformerConfig
+from devinterp_core.transformer import Transformer
 
 torch.set_num_threads(1)
 figures.use_style()
@@ -106,16 +108,7 @@ shown = pd.DataFrame({"token": example.tokens[0].tolist(), "made by": [language.
 shown.head(24).transpose()
 
 # %%
-config = TransformerConfig(
-    num_layers=2,
-    num_heads=num_heads,
-    d_model=width,
-    num_positions=length,
-    num_tokens=world.vocabulary.size,
-    positions="shortformer",
-    attention_bias=True,
-    initialization="normal",
-)
+config = language.attention_only(world.vocabulary.size, width, num_heads, length)
 synthetic = train(
     [Transformer(config, seed=seed + index) for index in range(num_seeds)],
     language.LanguageStream((world,) * num_seeds, batch_size, length, seeds=tuple(seed + i for i in range(num_seeds))),
@@ -139,22 +132,14 @@ glue("training_seconds", synthetic.record["seconds"], display=False)
 # texts are checked first.
 
 # %%
-corpus = language.text_corpus(text_sources, text_vocabulary)
-text_config = TransformerConfig(
-    num_layers=2,
-    num_heads=text_heads,
-    d_model=text_width,
-    num_positions=text_length,
-    num_tokens=text_vocabulary,
-    positions="shortformer",
-    attention_bias=True,
-    initialization="normal",
-)
-text_model = Transformer(text_config, seed=seed)
 if text_steps:
+    corpus = language.text_corpus(text_sources, text_vocabulary)
+    text_config = language.attention_only(
+        text_vocabulary, text_width, text_heads, text_length, d_head=text_head_size, sinusoidal_positions=True
+    )
     text = train(
-        [text_model],
-        language.TextStream(corpus, text_batch_size, text_length, seeds=(seed,)),
+        [Transformer(text_config, seed=seed)],
+        language.TextStream(corpus, text_batch_size, text_length, seeds=(seed,), repeat_share=text_repeat_share),
         language.next_token_loss,
         TrainingSettings(
             num_steps=text_steps,
@@ -163,18 +148,15 @@ if text_steps:
             weight_decay=weight_decay,
             max_gradient_norm=1.0,
         ),
-        checkpoint_steps=[s for s in log_and_linear_steps(max(text_grid, text_steps), 30, 40) if s <= text_steps],
+        checkpoint_steps=log_and_linear_steps(text_steps, 30, 40),
         folder=cache_folder(),
         compile=compile_step,
     )
     wanted = [0, *np.geomspace(max(1, text_steps / 2000), text_steps, text_kept - 1)]
     text.export(output_folder() / "checkpoints", [text.nearest(step) for step in wanted])
 else:
-    text = Checkpoints(recorded_text / "checkpoints", text_model)
-trained_on = text.record.get("stream", {}).get("TextStream", {}).get("corpus", {}).get("content")
-if trained_on != corpus.content:
-    raise ValueError("the recorded checkpoints were trained on other texts than those installed: install requirements.lock")
-glue("text_parameters", sum(p.numel() for p in text_model.parameters()), display=False)
+    text, corpus, text_length, text_batch_size = language.recorded_text_run(recorded_text / "checkpoints")
+glue("text_parameters", sum(p.numel() for p in text.template.parameters()), display=False)
 glue("text_tokens", text.steps[-1] * text_batch_size * text_length / 1e6, display=False)
 
 # %% [markdown]
@@ -193,9 +175,8 @@ glue("text_tokens", text.steps[-1] * text_batch_size * text_length / 1e6, displa
 # the text world on random tokens of which each sequence has the same block twice, in the synthetic language on its own
 # sequences and from names only, since nothing else there is worth looking back for.
 #
-# Two warnings about the text world. Its bigrams are counted on a sample that is small for so many pairs of tokens, so
-# that their entropy comes out too low and the bigram score's distance from it too large. And the recorded training ends
-# before an induction head has formed: its prefix matching and everything said of its order show an unfinished model.
+# The text's n-grams are counted on {glue:text}`counted_tokens:.1f` million tokens of its training documents, prose and
+# code in equal parts.
 
 # %%
 held_out = world.draw(num_sequences, length, seed=60_000 + seed)
@@ -210,11 +191,13 @@ probes = {
         seed=seed,
     )
 }
-pieces = [
-    [language.text_sequences(corpus, s, n, text_length, seed=seed + 1, held_out=True) for s in text_sources]
-    for n in (max(1, num_text_sequences // len(text_sources)), 50 * num_text_sequences)
-]
-probes["text"] = make_probe(torch.cat(pieces[0]), torch.cat(pieces[1]), text_vocabulary, seed=seed, block_length=24)
+each = max(1, num_text_sequences // len(corpus.sources))
+evaluation = [language.text_sequences(corpus, s, each, text_length, seed=seed + 1, held_out=True) for s in corpus.sources]
+counted = [corpus.tokens(s, about=num_counted_tokens) for s in corpus.sources]
+shortest = min(map(len, counted))
+counted = torch.from_numpy(np.concatenate([tokens[:shortest] for tokens in counted]).astype(np.int64))[None]
+probes["text"] = make_probe(torch.cat(evaluation), counted, corpus.num_tokens, seed=seed, block_length=24)
+glue("counted_tokens", counted.shape[1] / 1e6, display=False)
 runs = {"synthetic": synthetic, "text": text}
 
 rows, head_rows, rule_rows = [], [], []
@@ -255,7 +238,7 @@ for name, checkpoints in runs.items():
     wanted = np.geomspace(max(1, last / 500), last, num_llc_checkpoints)
     llc_steps = sorted({checkpoints.nearest(step) for step in wanted})
     if name == "text":
-        own = [language.text_sequences(corpus, s, 1024, text_length, seed=seed + 2) for s in text_sources]
+        own = [language.text_sequences(corpus, s, 1024, text_length, seed=seed + 2) for s in corpus.sources]
         chain_data = torch.cat(own)
     else:
         chain_data = world.draw(2048, length, seed=80_000 + seed).tokens

@@ -74,7 +74,6 @@ from devinterp_core.companion.output import cache_folder, output_folder
 from devinterp_core.companion.project import root
 from devinterp_core.companion.token_table import draw_token_table
 from devinterp_core.lens.smollm2 import stand_in
-from devinterp_core.train.recorded import recorded_checkpoints
 
 torch.set_num_threads(1)
 figures.use_style()
@@ -390,12 +389,8 @@ figures.save(fig, "fig-lens-injection", data={"areas": detection, "baseline": sw
 # are fitted anew at each of some of its recorded checkpoints, by least squares and `text_steps` steps of training.
 
 # %%
-text = recorded_checkpoints(recorded_text / "checkpoints")
-trained_on = text.record["stream"]["TextStream"]["corpus"]
-corpus = language.text_corpus(trained_on["sources"], trained_on["num_tokens"], trained_on["limit"])
-if corpus.content != trained_on["content"]:
-    raise ValueError("the recorded checkpoints were trained on other texts than those installed: install requirements.lock")
-passages = {"tokenizer": corpus.tokenizer(), "sources": corpus.sources, "length": text.template.config.num_positions, "prefix": 0}
+text, corpus, text_length, _ = language.recorded_text_run(recorded_text / "checkpoints")
+passages = {"tokenizer": corpus.tokenizer(), "sources": corpus.sources, "length": text_length, "prefix": 0}
 text_held_out = language.PassageStream(**passages, batch_size=text_sequences, seed=seed + 5, held_out=True)(0)
 kept = sorted({text.nearest(step) for step in [0, *np.geomspace(max(1, text.steps[-1] / 1000), text.steps[-1], num_checkpoints - 1)]})
 development = lenses.lens_over_training(

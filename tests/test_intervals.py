@@ -1,10 +1,10 @@
-"""Intervals over seeds: the textbook's table of Student's t, coverage, and the range of one or two values."""
+"""Intervals of means, slopes and rank correlations against the textbook's tables, coverage, and degenerate cases."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from devinterp_core.companion.intervals import over_seeds
+from devinterp_core.companion.intervals import of_rank_correlation, of_slope, over_seeds
 
 
 @pytest.mark.parametrize(("n", "t"), [(3, 4.303), (5, 2.776), (10, 2.262)])  # quantiles from a printed table
@@ -30,3 +30,35 @@ def test_fewer_than_three_give_their_range_and_equal_ones_a_point(values, expect
 def test_what_has_no_interval_is_refused(values):
     with pytest.raises(ValueError, match="one finite number a seed"):
         over_seeds(values)
+
+
+def test_the_slopes_interval_is_the_textbooks():
+    x, y = np.array([1.0, 2, 3, 4, 5]), np.array([2.0, 1, 4, 3, 5])
+    slope, intercept, (low, high) = of_slope(x, y)
+    # sums of squares by hand: Sxx = 10, Sxy = 8, residuals 3.6, so the error is sqrt(3.6 / 3 / 10); t(3) = 3.182
+    assert (slope, intercept) == pytest.approx((0.8, 0.6))
+    assert (low, high) == pytest.approx((0.8 - 3.182 * 0.12**0.5, 0.8 + 3.182 * 0.12**0.5), abs=2e-3)
+    assert np.isnan(of_slope([1, 1, 1], [1, 2, 3])[0])
+
+
+def test_rank_correlation_and_its_interval():
+    value, (low, high) = of_rank_correlation([1, 2, 3, 4], [1, 8, 27, 64])
+    assert value == low == high == pytest.approx(1)
+    value, (low, high) = of_rank_correlation([1.0, 2, 3, 4, 5], [2.0, 1, 4, 3, 5])
+    assert value == pytest.approx(1 - 6 * 4 / (5 * 24)) and low < value < high  # four squared differences of one
+    assert of_rank_correlation([1, 1, 1], [1, 2, 3]) == (0.0, (-1.0, 1.0))
+    random = np.random.default_rng(1)
+    covered = sum(
+        low <= 0 <= high
+        for _ in range(200)
+        for _, (low, high) in [of_rank_correlation(*random.normal(size=(2, 15)), num_resamples=200)]
+    )
+    assert 170 <= covered <= 200  # nominal 190; percentiles of so few points are a little short
+
+
+@pytest.mark.parametrize("function", [of_slope, of_rank_correlation])
+def test_too_few_pairs_are_refused(function):
+    with pytest.raises(ValueError, match="at least three pairs"):
+        function([1, 2], [1, 2])
+    with pytest.raises(ValueError, match="at least three pairs"):
+        function([1, 2, 3], [1, 2])

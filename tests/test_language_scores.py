@@ -239,6 +239,7 @@ def test_in_context_score():
     losses = torch.tensor([[5.0, 4.0, 1.0, 0.5], [6.0, 2.0, 2.0, 1.5]])
     assert in_context_score(losses, 1, 4) == pytest.approx(1.0 - 5.5)
     assert in_context_score(losses, 2, 3) == pytest.approx(1.5 - 3.0)
+    assert in_context_score(losses, 1, 3, window=2) == pytest.approx(float(losses[:, 2:].mean() - losses[:, :2].mean()))
 
 
 def test_bad_patterns_are_refused():
@@ -254,9 +255,9 @@ def test_bad_patterns_are_refused():
         prefix_matching_score(square, torch.arange(4)[None])
     with pytest.raises(ValueError, match="is not attention on tokens"):
         as_a_user(prefix_matching_score)(square, torch.arange(5)[None])
-    for early, late in [(0, 3), (3, 3), (3, 2), (2, 5)]:
-        with pytest.raises(ValueError, match="1 <= early < late <= 4"):
-            in_context_score(torch.ones(2, 4), early, late)
+    for early, late, window in [(0, 3, 1), (3, 3, 1), (3, 2, 1), (2, 5, 1), (1, 3, 3), (1, 2, 2), (1, 2, 0)]:
+        with pytest.raises(ValueError, match="two windows of"):
+            in_context_score(torch.ones(2, 4), early, late, window)
     with pytest.raises(ValueError, match="need sequences"):
         in_context_score(torch.ones(0, 4), 1, 2)
     with pytest.raises(ValueError, match=r"block_length in 1..5 \(different candidates\), got 2 and 6"):

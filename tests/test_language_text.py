@@ -223,3 +223,33 @@ def test_a_stream_of_languages_gives_each_model_its_own():
         LanguageStream(languages, batch_size=3, length=40)
     with pytest.raises(ValueError, match="vocabularies of one size"):
         LanguageStream((SyntheticLanguage(), SyntheticLanguage(num_words=70)), 3, 40, seeds=(0, 1))
+
+
+def test_repeated_passages_stand_twice_and_the_rest_is_as_without(corpus):
+    plain = TextStream(corpus, batch_size=200, length=64, seeds=(3,))
+    (before,), (after,) = plain(4), TextStream(corpus, batch_size=200, length=64, seeds=(3,), repeat_share=0.4)(4)
+    changed = 0
+    for old, new in zip(before[0], after[0], strict=True):
+        places = (old != new).nonzero().flatten()
+        if not len(places):
+            continue
+        changed += 1
+        span = new[places[0] : places[-1] + 1]  # what was written lies in the copied passage
+        windows = new[: int(places[0])].unfold(0, len(span), 1)
+        assert (windows == span).all(1).any() and old[0] == new[0] == 0
+        assert len(span) < 32
+    assert abs(changed - 80) < 4 * (200 * 0.4 * 0.6) ** 0.5
+    with pytest.raises(ValueError, match="repeat_share lies in 0..1 and needs sequences of 36"):
+        TextStream(corpus, batch_size=2, length=35, repeat_share=0.5)
+    with pytest.raises(ValueError, match="repeat_share lies in 0..1"):
+        TextStream(corpus, batch_size=2, length=64, repeat_share=1.5)
+
+
+def test_a_part_of_the_tokens_is_evenly_spaced_documents(corpus):
+    source = corpus.sources[0]
+    whole, part = corpus.tokens(source), corpus.tokens(source, about=len(corpus.tokens(source)) // 4)
+    assert len(whole) / 8 < len(part) < len(whole) / 2
+    documents_of = [np.split(each, np.flatnonzero(each == 0)[1:]) for each in (whole, part)]
+    kept = [i for i, text in enumerate(documents_of[0]) if any(np.array_equal(text, own) for own in documents_of[1])]
+    assert len(kept) == len(documents_of[1]) and len(set(np.diff(kept))) == 1
+    assert np.array_equal(corpus.tokens(source, about=10**9), whole)

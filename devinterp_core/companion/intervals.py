@@ -1,4 +1,4 @@
-"""Intervals as the claims of the notebooks state them: of a mean over seeds, and of a ratio over resampled units."""
+"""Intervals as the claims of the notebooks state them: of means over seeds, slopes, rank correlations, ratios."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -30,6 +30,42 @@ def over_seeds(values: ArrayLike) -> tuple[float, float]:
     return float(mean - half), float(mean + half)
 
 
+def of_slope(x: ArrayLike, y: ArrayLike) -> tuple[float, float, tuple[float, float]]:
+    r"""Least-squares line of y on x: slope, intercept, and the 95 % interval of the slope.
+
+    Student's t with $n - 2$ degrees of freedom. An x that does not vary has no slope: NaN.
+
+    Raises:
+        ValueError: fewer than three points.
+    """
+    a, b = _pairs(x, y)
+    if not np.ptp(a):
+        return np.nan, float(b.mean()), (np.nan, np.nan)
+    fit = stats.linregress(a, b)
+    half = float(stats.t.ppf(0.975, len(a) - 2) * fit.stderr)
+    return float(fit.slope), float(fit.intercept), (float(fit.slope) - half, float(fit.slope) + half)
+
+
+def of_rank_correlation(
+    x: ArrayLike, y: ArrayLike, num_resamples: int = 2000, seed: int = 0
+) -> tuple[float, tuple[float, float]]:
+    """Spearman's rank correlation and its 95 % interval, percentiles of a bootstrap over the points.
+
+    Numbers that do not vary say nothing: 0, with the interval from -1 to 1.
+
+    Raises:
+        ValueError: fewer than three points.
+    """
+    a, b = _pairs(x, y)
+    if not np.ptp(a) or not np.ptp(b):
+        return 0.0, (-1.0, 1.0)
+    drawn = np.random.default_rng(seed).integers(len(a), size=(num_resamples, len(a)))
+    # a resample of one distinct point has no correlation
+    values = [stats.spearmanr(a[rows], b[rows]).statistic for rows in drawn if np.ptp(a[rows]) and np.ptp(b[rows])]
+    low, high = np.quantile(values, [0.025, 0.975])
+    return float(stats.spearmanr(a, b).statistic), (float(low), float(high))
+
+
 def bootstrap_ratio(
     numerators: ArrayLike, denominators: ArrayLike, *, num_resamples: int = 2000, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -56,3 +92,10 @@ def bootstrap_ratio(
     counts = np.random.default_rng(seed).multinomial(len(y), np.full(len(y), 1 / len(y)), num_resamples).T
     low, high = np.quantile((x @ counts) / (y @ counts), (0.025, 0.975), axis=-1)
     return np.asarray(low), np.asarray(high)
+
+
+def _pairs(x: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    a, b = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    if a.shape != b.shape or a.ndim != 1 or len(a) < 3:
+        raise ValueError(f"need at least three pairs of numbers, got shapes {a.shape} and {b.shape}")
+    return a, b

@@ -11,12 +11,16 @@ r"""Language: real texts, a synthetic language whose every token has a known rul
     scores           previous-token, prefix-matching and in-context scores, compositions of heads
     ablation         losses of single tokens without heads, or without positions
     multigrams       which rules a model has memorised, which depend on a head
+    specialization   what kind of rule each head serves
+    models           the papers' architecture, recorded trainings
+    development      what is measured of a model at each checkpoint
 
 Reference: Hoogland et al. (2024), arXiv:2402.02364; Wang et al. (2025), arXiv:2410.02984.
 """
 
 from devinterp_core.language.ablation import ablated_losses, positional_ablation_gap
-from devinterp_core.language.loss import check_tokens, next_token_loss, next_token_losses
+from devinterp_core.language.loss import check_tokens, divergence_from_baseline, next_token_loss, next_token_losses
+from devinterp_core.language.models import TextRun, attention_only, recorded_text_run
 from devinterp_core.language.multigrams import RuleReport, dependent_rules, mean_by_kind, memorised_rules
 from devinterp_core.language.ngrams import (
     bigram_counts,
@@ -38,6 +42,7 @@ from devinterp_core.language.scores import (
     repeated_random_tokens,
     v_composition,
 )
+from devinterp_core.language.specialization import HeadRole, ablation_shares, head_roles, joint_ablation
 from devinterp_core.language.stream import LanguageStream, TextStream, text_sequences
 from devinterp_core.language.synthetic import AnnotatedTokens, SyntheticLanguage
 from devinterp_core.language.synthetic_rules import RuleKind
@@ -45,14 +50,18 @@ from devinterp_core.language.tokenizer import TextCorpus, text_corpus, train_tok
 
 __all__ = [
     "AnnotatedTokens",
+    "HeadRole",
     "LanguageStream",
     "PassageStream",
     "RuleKind",
     "RuleReport",
     "SyntheticLanguage",
     "TextCorpus",
+    "TextRun",
     "TextStream",
     "ablated_losses",
+    "ablation_shares",
+    "attention_only",
     "bigram_counts",
     "bigram_distribution",
     "bigram_entropy",
@@ -61,7 +70,10 @@ __all__ = [
     "common_ngrams",
     "current_token_score",
     "dependent_rules",
+    "divergence_from_baseline",
+    "head_roles",
     "in_context_score",
+    "joint_ablation",
     "k_composition",
     "mean_by_kind",
     "memorised_rules",
@@ -73,6 +85,7 @@ __all__ = [
     "prefix_matching_score",
     "previous_token_score",
     "q_composition",
+    "recorded_text_run",
     "repeated_random_tokens",
     "text_corpus",
     "text_sequences",

@@ -33,8 +33,9 @@ class Probe:
         ngrams: the most common n-grams of the corpus, by their length.
         recurring: sequences on which prefix matching is measured.
         queries: tokens of them from which it is measured; None means all.
-        early: position of the token with which the in-context score compares.
-        late: position of the token that it compares.
+        early: first position of the window with which the in-context score compares.
+        late: first position of the window that it compares.
+        window: positions of either.
     """
 
     tokens: Int[Tensor, "sequence position"]
@@ -46,6 +47,7 @@ class Probe:
     queries: Int[Tensor, " query"] | None
     early: int
     late: int
+    window: int
 
 
 def make_probe(
@@ -62,12 +64,12 @@ def make_probe(
 ) -> Probe:
     """Prepare what checkpoints are measured on.
 
-    The in-context score compares the token at nine tenths of a sequence with that at one tenth (the paper takes 500
-    and 50 of 1024).
+    The in-context score compares the sixteenth of a sequence from seven eighths on with that from one sixteenth on (the
+    paper takes tokens 500 and 50 of 1024; windows are less noisy where sequences are few).
 
     Args:
         tokens: sequences, beginning with token 0, that training has not seen.
-        corpus: many more, for the statistics.
+        corpus: many more, for the statistics; or all tokens in one long sequence.
         num_tokens: size of the vocabulary.
         candidates: tokens that repeated random sequences are made of; None means all but token 0.
         queries: measure prefix matching on `tokens` and from these; None: on the repeated random sequences, from all.
@@ -80,7 +82,7 @@ def make_probe(
         ValueError: an empty corpus, tokens outside the vocabulary, too few candidates for a block.
     """
     check_tokens(tokens, num_tokens)
-    counts = bigram_counts(torch.cat((corpus, tokens[:, : corpus.shape[1]])), num_tokens)
+    counts = bigram_counts(corpus, num_tokens) + bigram_counts(tokens, num_tokens)
     length = tokens.shape[1]
     candidates = torch.arange(1, num_tokens) if candidates is None else candidates
     repeated = repeated_random_tokens(candidates, num_repeated, block_length, start_token=START_TOKEN, seed=seed)
@@ -92,8 +94,9 @@ def make_probe(
         ngrams={n: common_ngrams(corpus, n, num_ngrams, num_tokens, exclude=(START_TOKEN,)) for n in NGRAM_LENGTHS},
         recurring=repeated if queries is None else tokens,
         queries=queries,
-        early=max(1, round(length / 10)),
-        late=round(9 * length / 10),
+        early=max(1, length // 16),
+        late=7 * length // 8,
+        window=max(1, length // 16),
     )
 
 
@@ -111,7 +114,7 @@ def model_scores(model: nn.Module, probe: Probe) -> dict[str, float]:
     scores = {
         "loss": float(losses.mean()),
         "bigram_score": bigram_score(logits[:, :-1], probe.tokens[:, :-1], probe.bigrams),
-        "in_context_score": in_context_score(losses, probe.early, probe.late),
+        "in_context_score": in_context_score(losses, probe.early, probe.late, probe.window),
         # the first token of the second copy is as unpredictable as those of the first
         "repeated_loss": float(next_token_losses(model(probe.repeated), probe.repeated)[:, block + 1 :].mean()),
     }

@@ -76,7 +76,7 @@ def dependent_rules(
     """
     if not threshold > 0:
         raise ValueError(f"threshold must be a positive number of nats, got {threshold}")
-    _check_shapes(losses, ablated_losses)
+    check_shapes(losses, ablated_losses)
     return _report(ablated_losses - losses, rules, num_rules, threshold, min_occurrences)
 
 
@@ -86,12 +86,12 @@ def mean_by_kind(values: Float[Tensor, "*shape"], kinds: Int[Tensor, "*shape"]) 
     Raises:
         ValueError: shapes that differ, or no tokens.
     """
-    _check_shapes(values, kinds)
+    check_shapes(values, kinds)
     return {kind: float(values[kinds == kind].mean()) for kind in RuleKind if bool((kinds == kind).any())}
 
 
 def _report(values: Tensor, rules: Tensor, num_rules: int, threshold: float, min_occurrences: int) -> RuleReport:
-    _check_shapes(values, rules)
+    check_shapes(values, rules)
     if min_occurrences < 1:
         raise ValueError(f"min_occurrences must be at least 1, got {min_occurrences}")
     if int(rules.max()) >= num_rules:
@@ -103,7 +103,12 @@ def _report(values: Tensor, rules: Tensor, num_rules: int, threshold: float, min
     return RuleReport((mean > threshold) & (occurrences >= min_occurrences), mean, occurrences)
 
 
-def _check_shapes(values: Tensor, others: Tensor) -> None:
+def check_shapes(values: Tensor, others: Tensor) -> None:
+    """Refuse numbers of tokens that do not stand beside each other.
+
+    Raises:
+        ValueError: shapes that differ, or no tokens.
+    """
     if values.shape != others.shape or not values.numel():
         raise ValueError(
             f"one number is needed for every token, got shapes {tuple(values.shape)} and {tuple(others.shape)}; losses "

@@ -93,22 +93,26 @@ def repeated_random_tokens(
     return torch.cat((torch.full_like(block[:, :1], start_token), block, block), dim=1)
 
 
-def in_context_score(losses: Float[Tensor, "batch predicted"], early: int, late: int) -> float:
-    """Mean loss of the token at position `late` minus that at `early`: negative where the context helps, in nats.
+def in_context_score(losses: Float[Tensor, "batch predicted"], early: int, late: int, window: int = 1) -> float:
+    """Mean loss of the tokens from position `late` on minus that from `early` on: negative where the context helps.
 
     Args:
-        losses: of the tokens at positions 1, 2, ...; position 0, the start token, is not predicted.
-        early: position of the earlier token.
-        late: position of the later token.
+        losses: of the tokens at positions 1, 2, ... in nats; position 0, the start token, is not predicted.
+        early: first position of the earlier window.
+        late: first position of the later window.
+        window: positions of each.
 
     Raises:
-        ValueError: no sequences, or positions not in `1 <= early < late <= number of losses`.
+        ValueError: no sequences, a window below 1, windows that overlap or leave the sequence.
 
-    Reference: Olsson et al. (2022) and Hoogland et al. (2024), who take positions 50 and 500.
+    Reference: Olsson et al. (2022) and Hoogland et al. (2024), who take the single positions 50 and 500.
     """
-    if not losses.numel() or not 1 <= early < late <= losses.shape[1]:
-        raise ValueError(f"need sequences and 1 <= early < late <= {losses.shape[1]}, got {early} and {late}")
-    return float(losses[:, late - 1].mean() - losses[:, early - 1].mean())
+    length = losses.shape[1]
+    if not losses.numel() or window < 1 or not 1 <= early <= early + window <= late <= late + window <= length + 1:
+        raise ValueError(
+            f"need sequences and two windows of {window} positions within 1..{length}, got them at {early} and {late}"
+        )
+    return float(losses[:, late - 1 :][:, :window].mean() - losses[:, early - 1 :][:, :window].mean())
 
 
 def k_composition(

@@ -10,6 +10,8 @@ from torch import Tensor
 from devinterp_core.language.synthetic import SyntheticLanguage
 from devinterp_core.language.tokenizer import TextCorpus
 
+SHORTEST_PASSAGE = 16  # tokens of a repeated passage
+
 
 def text_sequences(
     corpus: TextCorpus, source: str, num_sequences: int, length: int, *, seed: int, held_out: bool = False
@@ -39,21 +41,31 @@ class TextStream:
         batch_size: sequences of a step, for each model its own.
         length: tokens of a sequence.
         seeds: one for each model.
+        repeat_share: of the sequences that repeat a passage: 16 to half of `length` tokens, written once more over a
+            later place. In windows this short text repeats itself seldom; the papers' windows are eight times as long.
 
     Raises:
-        ValueError: if there are fewer sequences than sources, or no models.
+        ValueError: if there are fewer sequences than sources, no models, a share outside 0 to 1, or sequences too short
+            to repeat a passage.
     """
 
     corpus: TextCorpus
     batch_size: int
     length: int
     seeds: tuple[int, ...] = (0,)
+    repeat_share: float = 0.0
 
     def __post_init__(self) -> None:
         if self.batch_size < len(self.corpus.sources) or not self.seeds:
             raise ValueError(
                 f"need at least one sequence of each of the {len(self.corpus.sources)} sources and one seed, "
                 f"got batch_size {self.batch_size} and {len(self.seeds)} seeds"
+            )
+
+        if not 0 <= self.repeat_share <= 1 or (self.repeat_share and self.length < 2 * SHORTEST_PASSAGE + 4):
+            raise ValueError(
+                f"repeat_share lies in 0..1 and needs sequences of {2 * SHORTEST_PASSAGE + 4} tokens or more, "
+                f"got {self.repeat_share} and length {self.length}"
             )
 
     def __call__(self, step: int) -> tuple[Int[Tensor, "model sequence position"]]:
@@ -68,7 +80,15 @@ class TextStream:
             text_sequences(self.corpus, source, size, self.length, seed=int(own))
             for source, size, own in zip(self.corpus.sources, sizes, draws, strict=True)
         ]
-        return torch.cat(parts)
+        tokens = torch.cat(parts)
+        if self.repeat_share:
+            random = np.random.default_rng([seed, step, 1])
+            for row in (tokens[i] for i in np.flatnonzero(random.random(len(tokens)) < self.repeat_share)):
+                size = int(random.integers(SHORTEST_PASSAGE, self.length // 2))
+                first = int(random.integers(1, self.length - 2 * size + 1))
+                later = int(random.integers(first + size, self.length - size + 1))
+                row[later : later + size] = row[first : first + size].clone()
+        return tokens
 
 
 @dataclass(frozen=True)

@@ -71,19 +71,20 @@ class TextCorpus:
         """The tokenizer trained on equal parts of all sources."""
         return _tokenizer(self)
 
-    def tokens(self, source: str, held_out: bool = False) -> np.ndarray:
+    def tokens(self, source: str, held_out: bool = False, about: int | None = None) -> np.ndarray:
         """Tokens of a source, one long array, `<bos>` between documents.
 
         Args:
             source: one of `sources`.
             held_out: every twentieth document, which training does not see, or all others.
+            about: only evenly spaced documents, of about so many tokens at three characters each; None means all.
 
         Raises:
             ValueError: an unknown source, or too few documents to hold any out.
         """
         if source not in self.sources:
             raise ValueError(f"the corpus has the sources {self.sources}, not {source!r}")
-        found = _tokens(self, source, held_out)
+        found = _tokens(self, source, held_out, about)
         if not len(found):
             raise ValueError(f"{source} has fewer than {HELD_OUT_EVERY} documents: none is held out")
         return found
@@ -131,8 +132,11 @@ def _tokenizer(corpus: TextCorpus) -> Tokenizer:
 
 
 @lru_cache(maxsize=16)
-def _tokens(corpus: TextCorpus, source: str, held_out: bool) -> np.ndarray:
-    encoded = _tokenizer(corpus).encode_batch(_part(corpus, source, held_out))
+def _tokens(corpus: TextCorpus, source: str, held_out: bool, about: int | None) -> np.ndarray:
+    texts = _part(corpus, source, held_out)
+    if about is not None:
+        texts = texts[:: max(1, sum(map(len, texts)) // (3 * about))]
+    encoded = _tokenizer(corpus).encode_batch(texts)
     pieces = [np.array([0, *each.ids], dtype=np.uint16) for each in encoded]  # <bos> is token 0
     return np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.uint16)
 

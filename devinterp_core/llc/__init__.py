@@ -4,14 +4,18 @@
     refined      chains of many components, each moving its own coordinates, in one vectorised batch
     heads        the short way for attention heads of `devinterp_core.transformer`: what is frozen is computed once
     huggingface  masks of the attention heads of Hugging Face models
+    traces       what competes with it: traces of the Hessian and of the Fisher information
 """
 
 from .estimate import LearningCoefficient, coefficient_table, local_learning_coefficient
 from .refined import local_learning_coefficients, refined_llc
+from .traces import fisher_traces, hessian_traces
 
 __all__ = [
     "LearningCoefficient",
     "coefficient_table",
+    "fisher_traces",
+    "hessian_traces",
     "local_learning_coefficient",
     "local_learning_coefficients",
     "refined_llc",

@@ -102,24 +102,25 @@ def _diagnostics(values: np.ndarray) -> tuple[float, float]:
 
 
 def coefficient_table(draws: xarray.Dataset, labels: pd.DataFrame) -> pd.DataFrame:
-    """The estimates of several models as a table.
+    """The estimates of several models, or of several components, as a table.
 
     Args:
-        draws: of `sample_many`, with the dim `model`.
-        labels: a row for each model, in order, that says what it is.
+        draws: of `sample_many`, with the dim `model`, or of `refined_llc`, with the dim `component`.
+        labels: a row for each of them, in order, that says what it is.
 
     Returns:
-        `labels` with the columns `llc`, `standard_error`, `r_hat`, `ess`, `num_diverged` and `virial_ratio`. Models all
+        `labels` with the columns `llc`, `standard_error`, `r_hat`, `ess`, `num_diverged` and `virial_ratio`. Those all
         of whose chains diverged have no row.
 
     Raises:
-        ValueError: if there are other numbers of labels than of models; as `local_learning_coefficient`.
+        ValueError: if there are other numbers of labels than of models or components; as `local_learning_coefficient`.
     """
-    if len(labels) != draws.sizes["model"]:
-        raise ValueError(f"{len(labels)} labels were given for {draws.sizes['model']} models")
+    dim = "component" if "component" in draws.dims else "model"
+    if len(labels) != draws.sizes[dim]:
+        raise ValueError(f"{len(labels)} labels were given for {draws.sizes[dim]} {dim}s")
     rows = []
     for index, label in enumerate(labels.to_dict("records")):
-        own = draws.isel(model=index)
+        own = draws.isel({dim: index})
         if not bool(own.diverged.all()):
             found = local_learning_coefficient(own)
             row = {"llc": found.mean, "standard_error": found.standard_error, "r_hat": found.r_hat, "ess": found.ess}

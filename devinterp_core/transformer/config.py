@@ -29,6 +29,9 @@ class TransformerConfig:
         initialization: `uniform`, $U(-1, 1)/\sqrt{\text{fan in}}$ for every matrix and bias, as in `torch.nn.Linear`,
             and standard normal token embeddings, as in `torch.nn.Embedding`; `normal`, standard deviation
             $0.8/\sqrt{d_{model}}$ and biases zero, as in TransformerLens.
+        sinusoidal_positions: position embeddings begin as the sinusoids that the shortformer keeps fixed (Press et al.,
+            2021; Vaswani et al., 2017), wavelengths up to $8\pi$ `num_positions`, and are trained from there: a shift
+            by one token is then a rotation, which a head learns for all positions at once.
 
     Raises:
         ValueError: sizes below 1, both or neither of tokens and vectors, heads that do not fit the stream.
@@ -50,6 +53,7 @@ class TransformerConfig:
     unembedding_bias: bool = True
     doubled_residual: bool = False
     initialization: Literal["uniform", "normal"] = "uniform"
+    sinusoidal_positions: bool = False
 
     def __post_init__(self) -> None:
         for name in ("num_layers", "num_heads", "d_model", "num_positions",
@@ -71,6 +75,8 @@ class TransformerConfig:
                             ("positions", ("learned", "shortformer", "rotary", "none"))]:  # fmt: skip
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {known}, got {getattr(self, name)!r}")
+        if self.sinusoidal_positions and (self.positions not in ("learned", "shortformer") or self.d_model % 2):
+            raise ValueError("sinusoidal_positions needs position embeddings (learned, shortformer) of an even d_model")
         if self.positions == "rotary" and self.head_size % 2:
             raise ValueError(f"rotary positions need an even head size, got {self.head_size}")
 

@@ -53,7 +53,9 @@ class Transformer(nn.Module):
         with torch.no_grad():
             for path, parameter in self.named_parameters():
                 name = path.rsplit(".", 1)[-1]
-                if name in ("w", "b"):  # LayerNorm
+                if name == "W_pos" and self.config.sinusoidal_positions:
+                    parameter.copy_(_sinusoids(*parameter.shape))
+                elif name in ("w", "b"):  # LayerNorm
                     parameter.fill_(1.0 if name == "w" else 0.0)
                 elif self.config.initialization == "normal":
                     std = 0.0 if name.startswith("b_") else 0.8 / math.sqrt(width)
@@ -123,6 +125,13 @@ class Transformer(nn.Module):
         unknown = sorted(set(hooks or ()) - set(self.hook_names())) if hooks else []
         if unknown:
             raise ValueError(f"no hook points of this model: {unknown}; they are {self.hook_names()}")
+
+
+def _sinusoids(num_positions: int, width: int) -> Float[Tensor, "position width"]:
+    r"""Sine and cosine of $t / (4T)^{2i/d}$ at position $t$ of $T$, interleaved."""
+    rates = (4 * num_positions) ** (-torch.arange(0, width, 2) / width)
+    angles = torch.arange(num_positions)[:, None] * rates
+    return torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1)
 
 
 class Block(nn.Module):

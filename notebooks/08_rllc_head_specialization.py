@@ -1,0 +1,547 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Specialization of attention heads
+#
+# {cite:t}`wang2025rllc` refine the local learning coefficient by weights: only the parameters of one attention
+# head move (*wrLLC*), on the training distribution or on another one (*data refinement*). Followed over training, the
+# wrLLCs of the heads drift apart, and by their curves alone K-means finds the head types. Three questions:
+#
+# 1. Do the curves tell what a head is for?
+# 2. Are heads that memorise multigrams above induction heads, as in the paper? An earlier trial of ours found the opposite.
+# 3. What does the wrLLC measure that simpler numbers, such as the trace of the Hessian, do not?
+#
+# In the synthetic language of the [last chapter](07_language_model_development.md) every token comes with the rule that
+# made it. What a head is for, and how many multigrams depend on it, is therefore counted and not estimated. The order of the
+# head types is then followed through a sweep over how much there is to memorise, and looked at in a model of real text.
+
+# %% tags=["parameters"]
+seed: int = 0  # of the language, initial parameters, training data, evaluation data and chains
+num_seeds: int = 2  # models of the synthetic language, each with its own parameters and data
+num_words: int = 64  # words of the synthetic language
+num_trigram_rules: int = 256  # pairs of words that force the third
+num_skip_rules: int = 128  # pairs of words, three apart, that force the next
+width: int = 64  # of the residual stream
+num_heads: int = 4  # of each of the two layers
+length: int = 64  # tokens of a sequence
+batch_size: int = 32  # sequences of each model a step
+num_steps: int = 3000  # of training
+learning_rate: float = 3e-3  # of AdamW, constant after 100 steps of warm-up
+weight_decay: float = 0.05  # the paper's
+num_log_checkpoints: int = 60  # logarithmically spaced
+num_linear_checkpoints: int = 40  # evenly spaced
+compile_step: bool = True  # through torch.compile, where there is a C++ compiler
+num_sequences: int = 256  # evaluation sequences
+num_curve_points: int = 8  # checkpoints at which the heads' wrLLCs are estimated
+step_size: float = 1e-3  # SGLD step of the paper
+n_beta: float = 30.0  # inverse temperature of the paper
+localization: float = 200.0  # of the paper
+num_chains: int = 2  # of each head
+num_burnin: int = 30  # SGLD steps
+num_draws: int = 30  # SGLD steps after them, all recorded
+chain_batch_size: int = 16  # sequences of an SGLD step
+grid_n_beta: list[float] = [30.0, 300.0, 300.0]  # further settings at which the order of the heads is looked at
+grid_localization: list[float] = [20.0, 200.0, 2000.0]  # of each of them
+grid_step_size: list[float] = [2e-3, 1e-3, 5e-4]  # of each of them
+num_probes: int = 8  # random sign vectors for the Hessian's trace
+num_trace_sequences: int = 128  # on which the traces are measured
+text_wrllc: bool = False  # whether the text model's wrLLCs are estimated; False draws the recorded ones
+text_points: int = 8  # checkpoints of the text model for them
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+from myst_nb import glue
+
+from devinterp_core import language
+from devinterp_core.companion import claims, figures, intervals
+from devinterp_core.companion.output import cache_folder, output_folder
+from devinterp_core.companion.project import root
+from devinterp_core.language.development import head_scores, make_probe
+from devinterp_core.llc import coefficient_table, fisher_traces, hessian_traces, refined_llc
+from devinterp_core.train import TrainingSettings, log_and_linear_steps, train
+from devinterp_core.trajectory.clusters import adjusted_rand, cluster_curves
+from devinterp_core.transformer import Transformer, all_heads, head_mask
+
+torch.set_num_threads(1)
+figures.use_style()
+sheet = claims.ClaimSheet("08_rllc_head_specialization", paper="Wang et al. (2025), arXiv:2410.02984")
+recorded = root() / "data/recorded"
+role_colors = {
+    "multigram": figures.COLORS["blue"],
+    "in context": figures.COLORS["vermillion"],
+    "bracket": figures.COLORS["green"],
+    "none": figures.COLORS["grey"],
+}
+
+# %% [markdown]
+# ## What the heads are for
+#
+# The models are those of the last chapter. Each head is ablated, its output replaced by the mean at each position, and the
+# rise of the loss is split by the kind of rule that made the token: *multigrams* (bigrams, trigram and skip-trigram rules), *in
+# context* (words bound to names, repeated segments) and *brackets*. The largest share is the head's role. The attention
+# scores beside it are those of the last chapter.
+
+# %%
+world = language.SyntheticLanguage(
+    num_words=num_words, num_trigram_rules=num_trigram_rules, num_skip_rules=num_skip_rules, seed=seed
+)
+stream = language.LanguageStream((world,) * num_seeds, batch_size, length, seeds=tuple(seed + i for i in range(num_seeds)))
+settings = TrainingSettings(
+    num_steps=num_steps, learning_rate=learning_rate, num_warmup=min(100, num_steps), weight_decay=weight_decay
+)
+steps = log_and_linear_steps(num_steps, num_log_checkpoints, num_linear_checkpoints)
+trainings = {}
+for num_layers in (2, 1):
+    config = language.attention_only(world.vocabulary.size, width, num_heads, length, num_layers=num_layers)
+    trainings[num_layers] = train(
+        [Transformer(config, seed=seed + index) for index in range(num_seeds)],
+        stream,
+        language.next_token_loss,
+        settings,
+        checkpoint_steps=steps,
+        folder=cache_folder(),
+        compile=compile_step,
+    )
+trained = trainings[2]
+finals = [trained.model(trained.steps[-1], index) for index in range(num_seeds)]
+heads = all_heads(finals[0])
+glue("training_seconds", trained.record["seconds"] + trainings[1].record["seconds"], display=False)
+
+# %%
+held_out = world.draw(num_sequences, length, seed=60_000 + seed)
+kinds = world.kinds(held_out.rules)
+words = torch.arange(world.vocabulary.words, world.vocabulary.words + num_words)
+probe = make_probe(
+    held_out.tokens,
+    held_out.tokens,
+    world.vocabulary.size,
+    candidates=words,
+    queries=torch.arange(world.vocabulary.names, world.vocabulary.openings),
+    seed=seed,
+)
+rows = []
+for index, model in enumerate(finals):
+    with torch.no_grad():
+        losses = language.next_token_losses(model(held_out.tokens), held_out.tokens)
+    attention, roles = head_scores(model, probe), language.head_roles(model, held_out.tokens, kinds)
+    for head in heads:
+        ablated = language.ablated_losses(model, held_out.tokens, head, "mean by position")
+        dependent = language.dependent_rules(losses, ablated, held_out.rules[:, 1:], world.num_rules, min_occurrences=3)
+        row = {"seed": index, "head": head, "role": roles[head].role, "ablation": roles[head].effect}
+        row |= {"multigrams": int(dependent.holds.sum())} | {f"share {k}": v for k, v in roles[head].shares.items()}
+        rows.append(row | attention[head])
+behaviour = pd.DataFrame(rows)
+behaviour.round(2)
+
+# %% [markdown]
+# ## Refined learning coefficients over training
+#
+# All heads and chains advance in one vectorised batch; every head meets the same minibatches, so that differences between
+# heads are more precise than the error bars of each say.
+
+# %%
+chain_data = world.draw(2048, length, seed=80_000 + seed).tokens
+masks = {head: head_mask(finals[0], head) for head in heads}
+sgld = {
+    "num_chains": num_chains,
+    "num_burnin": num_burnin,
+    "num_draws": num_draws,
+    "batch_size": chain_batch_size,
+    "seed": seed,
+    "progress": False,
+}
+
+
+def wrllc(model, data=chain_data, loss=language.next_token_loss, beta=n_beta, gamma=localization, epsilon=step_size, **labels):
+    """Table of every head's refined LLC."""
+    own = masks if model.config == finals[0].config else {head: head_mask(model, head) for head in all_heads(model)}
+    draws = refined_llc(model, data, loss, own, n_beta=beta, localization=gamma, step_size=epsilon, **sgld)
+    return coefficient_table(draws, pd.DataFrame([labels | {"head": head} for head in own]))
+
+
+wanted = np.geomspace(max(1, num_steps / 100), num_steps, num_curve_points)
+curve_steps = sorted({trained.nearest(step) for step in wanted})
+curves = pd.concat(
+    [
+        wrllc(trained.model(step, index), seed=index, step=step)
+        for index in range(num_seeds)
+        for step in curve_steps
+    ],
+    ignore_index=True,
+).merge(behaviour[["seed", "head", "role", "multigrams"]])
+final = curves[curves.step == curve_steps[-1]].drop(columns=["role", "multigrams"]).merge(behaviour)
+clusters = []
+for layer in "01":
+    part = curves[curves["head"].str.startswith(layer)].pivot(index=["seed", "head"], columns="step", values="llc")
+    types = behaviour.set_index(["seed", "head"]).role.loc[part.index]
+    for scale in ("none", "standardize", "min-max"):
+        labels = cluster_curves(part.to_numpy(), min(types.nunique(), len(part)), scale, seed=seed)
+        found = pd.DataFrame({"layer": layer, "scale": scale, "cluster": labels, "role": types.to_numpy()}, index=part.index)
+        clusters.append(found.reset_index())
+clusters = pd.concat(clusters, ignore_index=True)
+
+# %% mystnb={"figure": {"caption": "**wrLLC of every head along training**, layer 0 (left) and layer 1 (middle), coloured by what the trained head is for (role by ablation); one line a head, solid for seed 0, dashed for seed 1, `num_chains` chains of `num_draws` draws; bars: one standard error. Right: share of each role in the rise of the loss when the head is ablated, `num_sequences` sequences; labels: seed, layer:head.", "name": "fig-rllc-curves"}, "image": {"alt": "Left and middle, curves of refined learning coefficients that rise and spread with training, highest in layer zero. Right, stacked bars of the roles of each head."}} tags=["hide-input"]
+fig, (left, middle, right) = plt.subplots(1, 3, figsize=figures.size("double", 0.42), width_ratios=[1, 1, 1.1])
+for (index, head), part in curves.groupby(["seed", "head"]):
+    ax = left if head.startswith("0") else middle
+    ax.errorbar(part.step, part.llc, part.standard_error, color=role_colors[part.role.iloc[0]], ls=("-", "--", ":")[index % 3], lw=1, ms=3)
+for ax, layer in ((left, 0), (middle, 1)):
+    ax.set(xscale="log", xlabel="training step", title=f"layer {layer}", ylim=(0, None))
+left.set_ylabel("wrLLC of the head")
+offset = np.zeros(len(behaviour))
+for role in ("multigram", "in context", "bracket"):
+    right.barh(np.arange(len(behaviour)), behaviour[f"share {role}"], left=offset, color=role_colors[role], label=role)
+    offset += behaviour[f"share {role}"].to_numpy()
+right.set(yticks=np.arange(len(behaviour)), xlabel="share of the loss by ablation", xlim=(0, 1))
+right.set_yticklabels([f"{row.seed}, {row.head}" for row in behaviour.itertuples()], fontsize=6)
+right.invert_yaxis()
+right.legend(fontsize=6, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, columnspacing=0.6, handlelength=1)
+figures.save(fig, "fig-rllc-curves", data={"curves": curves, "behaviour": behaviour, "clusters": clusters})
+
+# %% [markdown]
+# ## What else would tell
+#
+# Around $w^*$ the loss of a head is a quadratic to first order, $\tfrac12 (v - v^*)^\top H_{VV} (v - v^*)$. Where all its
+# curvatures $h_i$ are small against $\gamma / n\beta$, the estimate is
+#
+# $$\hat\lambda \approx \frac12 \sum_i \frac{n\beta\, h_i}{n\beta\, h_i + \gamma} \approx \frac{n\beta}{2 \gamma} \operatorname{tr} H_{VV},$$
+#
+# a multiple of the Hessian's trace. At the paper's $n\beta$ and $\gamma$ that bound is
+# {glue:text}`curvature_bound:.1f`. The figure compares the two, and puts the other competitors of the paper beside
+# them.
+
+# %%
+glue("curvature_bound", localization / n_beta, display=False)
+traces = []
+for index, model in enumerate(finals):
+    hessian = hessian_traces(model, chain_data[:num_trace_sequences], language.next_token_loss, masks, num_probes=num_probes, seed=seed)
+    fisher = fisher_traces(model, chain_data[:num_trace_sequences], language.next_token_loss, masks)
+    for head in heads:
+        error = float(hessian[head].std() / num_probes**0.5)
+        row = {"seed": index, "head": head, "hessian": float(hessian[head].mean()), "hessian_error": error}
+        norm = sum(float(p[masks[head][name]].square().sum()) for name, p in model.named_parameters() if name in masks[head]) ** 0.5
+        traces.append(row | {"fisher": float(fisher[head].mean()), "norm": norm})
+final = final.merge(pd.DataFrame(traces))
+final["by_trace"] = n_beta / (2 * localization) * final.hessian
+glue("smallest_norm", final.norm.min(), display=False)
+glue("largest_norm", final.norm.max(), display=False)
+
+# %% mystnb={"figure": {"caption": "**The final wrLLC against other measures of a head**: dependent multigrams (rules whose loss rises by half a nat or more without the head, counted exactly; line: least squares over all heads, with its slope's 95 % interval), the Hessian's trace in the units that the wrLLC has where it is small (dashed: equality; bars: one standard error over `num_probes` probes), the Fisher information's trace, and the loss by ablation. One point a head, `num_seeds` models, coloured by role; circles layer 0, triangles layer 1. Vertical bars: one standard error.", "name": "fig-rllc-competitors"}, "image": {"alt": "Four scatter plots of the refined learning coefficient of each head; it rises with the number of dependent multigrams and lies on the diagonal against the rescaled Hessian trace."}} tags=["hide-input"]
+fig, axes = plt.subplots(1, 4, figsize=figures.size("double", 0.34), sharey=True)
+slope, intercept, slope_interval = intervals.of_slope(final.multigrams, final.llc)
+panels = [("multigrams", "dependent multigrams"), ("by_trace", r"$n\beta\,\mathrm{tr}\,H / 2\gamma$"), ("fisher", "Fisher trace"), ("ablation", "loss by ablation (nats)")]
+for ax, (column, label) in zip(axes, panels, strict=True):
+    for row in final.itertuples():
+        marker = "o" if row.head.startswith("0") else "^"
+        across = n_beta / (2 * localization) * row.hessian_error if column == "by_trace" else None
+        ax.errorbar(getattr(row, column), row.llc, row.standard_error, xerr=across, marker=marker, ms=4, ls="none", color=role_colors[row.role])
+    ax.set(xlabel=label)
+span = np.array([0, final.multigrams.max()])
+axes[0].fill_between(span, intercept + slope_interval[0] * span, intercept + slope_interval[1] * span, color=figures.COLORS["grey"], alpha=0.3, lw=0)
+axes[0].plot(span, intercept + slope * span, color=figures.COLORS["black"], ls="-", lw=1)
+axes[1].plot([0, final.llc.max()], [0, final.llc.max()], color=figures.COLORS["grey"], ls="--", lw=1)
+axes[0].set(ylabel="final wrLLC", ylim=(0, None))
+figures.save(fig, "fig-rllc-competitors", data=final)
+
+# %% [markdown]
+# Learning coefficients depend on the scale of the weights at fixed $n\beta$ and $\gamma$. The heads here have norms of
+# {glue:text}`smallest_norm:.1f` to {glue:text}`largest_norm:.1f`. The grid shows whether the order of the heads hangs on the setting.
+
+# %%
+grid = list(zip(grid_n_beta, grid_localization, grid_step_size, strict=True))
+settings_grid = [(n_beta, localization, step_size), *grid]
+cells = [final.assign(n_beta=n_beta, localization=localization)[["seed", "head", "role", "llc", "standard_error", "n_beta", "localization"]]]
+for beta, gamma, epsilon in grid:
+    for index, model in enumerate(finals):
+        cell = wrllc(model, beta=beta, gamma=gamma, epsilon=epsilon, seed=index, n_beta=beta, localization=gamma)
+        cells.append(cell.merge(behaviour[["seed", "head", "role"]]))
+cells = pd.concat(cells, ignore_index=True)
+
+# %% mystnb={"figure": {"caption": "**The order of the heads at other settings**: final wrLLC of every head at each pair of inverse temperature and localization (the first is the paper's), on a logarithmic scale; one line a head, coloured by role, solid layer 1, dotted layer 0. Left to right: the models of seeds 0 and 1. Bars: one standard error, `num_chains` chains of `num_draws` draws.", "name": "fig-rllc-grid"}, "image": {"alt": "Lines of the heads over four settings run roughly parallel: the order of the heads changes little."}} tags=["hide-input"]
+fig, axes = plt.subplots(1, num_seeds, figsize=figures.size("double", 0.4), sharey=True, squeeze=False)
+for index, ax in enumerate(axes[0]):
+    for head, part in cells[cells.seed == index].groupby("head"):
+        ax.errorbar(np.arange(len(part)), part.llc.clip(lower=0.1), part.standard_error, color=role_colors[part.role.iloc[0]], ls=":" if head.startswith("0") else "-", lw=1, ms=3)
+    ax.set(yscale="log", xticks=np.arange(len(settings_grid)), title=f"seed {index}", xlabel=r"$n\beta$, $\gamma$")
+    ax.set_xticklabels([f"{beta:.0f}, {gamma:.0f}" for beta, gamma, _ in settings_grid])
+axes[0, 0].set_ylabel("final wrLLC of the head")
+figures.save(fig, "fig-rllc-grid", data=cells)
+
+# %% [markdown]
+# ## Heads that work together
+#
+# The paper speaks of a *multigram circuit*: heads of both layers that memorise together what neither could alone. Two ways to
+# see it. First, the heads' wrLLC against the predictions of a *one-layer* model in place of the data: the loss is the divergence
+# of the one-layer model's predictions from the head's model, so that what only two layers can do does not count. (How exactly
+# the paper subtracts its one-layer model cannot be read from what we have; this is our reading.) Second, ablations of pairs: a head of each
+# layer, jointly beyond one by one.
+
+# %%
+circuit, joint = [], []
+for index, model in enumerate(finals):
+    single = trainings[1].model(trainings[1].steps[-1], index)
+    with torch.no_grad():
+        predictions = torch.cat([single(part).log_softmax(-1) for part in chain_data.split(256)])
+        lone = float(language.next_token_loss(single, held_out.tokens).mean())
+        both = float(language.next_token_loss(model, held_out.tokens).mean())
+    against = wrllc(model, data=(chain_data, predictions), loss=language.divergence_from_baseline, seed=index)
+    circuit.append(against.merge(behaviour[["seed", "head", "role"]]).assign(loss_of_one_layer=lone, loss_of_two_layers=both))
+    for kind, matrix in language.joint_ablation(model, held_out.tokens, kinds).items():
+        for lower in range(num_heads):
+            for upper in range(num_heads):
+                row = {"seed": index, "kind": kind, "lower": f"0:{lower}", "upper": f"1:{upper}"}
+                joint.append(row | {"interaction": float(matrix[lower, upper])})
+joint = pd.DataFrame(joint)
+circuit = pd.concat(circuit, ignore_index=True).merge(final[["seed", "head", "llc"]].rename(columns={"llc": "llc_on_data"}))
+glue("loss_of_one_layer", circuit.loss_of_one_layer.mean(), display=False)
+glue("loss_of_two_layers", circuit.loss_of_two_layers.mean(), display=False)
+
+# %% mystnb={"figure": {"caption": "**Circuits.** Left: final wrLLC of each head against a one-layer model's predictions (vertical) and on the data (horizontal), one point a head, `num_seeds` models, coloured by role, circles layer 0, triangles layer 1; dashed: equality; bars: one standard error. Others: ablating a head of each layer jointly beyond one by one, in nats a token, on the tokens of four kinds of rules, model of seed 0. Red: one head stands in for the other; blue: one is of no use without the other.", "name": "fig-rllc-circuit"}, "image": {"alt": "A scatter plot below the diagonal for some heads, and four small heat maps of interactions between heads of the two layers."}} tags=["hide-input"]
+fig, axes = plt.subplots(1, 5, figsize=figures.size("double", 0.3), width_ratios=[1.5, 1, 1, 1, 1])
+for row in circuit.itertuples():
+    marker = "o" if row.head.startswith("0") else "^"
+    axes[0].errorbar(row.llc_on_data, row.llc, row.standard_error, marker=marker, ms=4, ls="none", color=role_colors[row.role])
+top = max(circuit.llc_on_data.max(), circuit.llc.max())
+axes[0].plot([0, top], [0, top], color=figures.COLORS["grey"], ls="--", lw=1)
+axes[0].set(xlabel="wrLLC on the data", ylabel="wrLLC on the baseline", xlim=(0, None), ylim=(0, None))
+for ax, kind in zip(axes[1:], ("trigram", "skip", "binding", "close"), strict=True):
+    part = joint[(joint.seed == 0) & (joint.kind == kind)]
+    table = part.pivot(index="lower", columns="upper", values="interaction") if len(part) else pd.DataFrame(np.zeros((num_heads, num_heads)))
+    reach = max(float(np.abs(table.to_numpy()).max()), 0.01)
+    ax.imshow(table, cmap="RdBu_r", vmin=-reach, vmax=reach)
+    ax.set(title=f"{kind} (to {reach:.1f})", xticks=range(num_heads), yticks=range(num_heads))
+    ax.set_xticklabels(table.columns, fontsize=6)
+    ax.set_yticklabels(table.index, fontsize=6)
+figures.save(fig, "fig-rllc-circuit", data={"circuit": circuit, "joint": joint})
+
+# %% [markdown]
+# The one-layer models reach a loss of {glue:text}`loss_of_one_layer:.3f` nats, the two-layer models
+# {glue:text}`loss_of_two_layers:.3f`.
+#
+# ## How much there is to memorise
+#
+# The order of the head types may depend on the language. A sweep runs this notebook with other numbers of trigram rules
+# (recorded: `data/recorded/rllc_rules_sweep`, with its provenance; the last section has the command) and keeps, for each model, the mean
+# final wrLLC of the heads of each role in layer 1.
+
+# %%
+layer_1 = final[final["head"].str.startswith("1")]
+for (index, role), part in layer_1.groupby(["seed", "role"]):
+    glue(f"layer_1_{role.replace(' ', '_')}_{index}", float(part.llc.mean()), display=False)
+for index, model in enumerate(finals):
+    with torch.no_grad():
+        losses = language.next_token_losses(model(held_out.tokens), held_out.tokens)
+    known = language.memorised_rules(losses, held_out.rules[:, 1:], world.num_rules, min_occurrences=3)
+    glue(f"memorised_share_{index}", float(known.holds.sum() / (known.occurrences >= 3).sum().clamp_min(1)), display=False)
+    glue(f"prefix_matching_{index}", float(behaviour[behaviour.seed == index].prefix_matching.max()), display=False)
+table = pd.read_csv(recorded / "rllc_rules_sweep/table.csv")
+numbers = table[(table.kind == "number") & table.quantity.str.fullmatch(r"(layer_1|memorised_share|prefix_matching)\w*_\d+")]
+sweep = numbers.assign(
+    value=numbers.measured.astype(float),
+    model=numbers.quantity.str.rsplit("_", n=1).str[1],
+    what=numbers.quantity.str.rsplit("_", n=1).str[0],
+).pivot(index=["num_trigram_rules", "model"], columns="what", values="value").reset_index()
+sweep.round(2)
+
+# %% mystnb={"figure": {"caption": "**The order of the head types against how much there is to memorise** (recorded sweep over the number of trigram rules). Left: mean final wrLLC of the heads of layer 1 by role, one point a model, two models for each number of rules; lines: their mean. Right: share of the multigram rules that are memorised (blue) and the best head's prefix matching (red): where it is low, no induction head has formed.", "name": "fig-rllc-sweep"}, "image": {"alt": "Left, refined learning coefficients by role against the number of rules on a logarithmic axis. Right, memorised share and prefix matching against the number of rules."}} tags=["hide-input"]
+fig, (left, right) = plt.subplots(1, 2, figsize=figures.size("double", 0.42))
+for role, color in role_colors.items():
+    column = f"layer_1_{role.replace(' ', '_')}"
+    if column in sweep:
+        left.plot(sweep.num_trigram_rules, sweep[column], "o", color=color, ms=4, ls="none")
+        mean = sweep.groupby("num_trigram_rules")[column].mean().dropna()
+        left.plot(mean.index, mean, color=color, ls="-", lw=1, label=role)
+for column, color in (("memorised_share", figures.COLORS["blue"]), ("prefix_matching", figures.COLORS["vermillion"])):
+    right.plot(sweep.num_trigram_rules, sweep[column], "o", color=color, ms=4, ls="none", label=column.replace("_", " "))
+left.set(xscale="log", xlabel="trigram rules", ylabel="mean wrLLC in layer 1", ylim=(0, None))
+right.set(xscale="log", xlabel="trigram rules", ylim=(0, 1))
+left.legend(fontsize=7)
+right.legend(fontsize=7)
+figures.save(fig, "fig-rllc-sweep", data=sweep)
+
+# %% [markdown]
+# ## Prose and code
+#
+# The real-text model of the last chapter, from its recorded checkpoints: the wrLLC of each head on the training mixture and,
+# refined by data, on prose and on code alone (recorded too, in the same folder). Head types are read off the trained model's attention: *induction*
+# where prefix matching on repeated random tokens exceeds a threshold, *previous token* and *current token* likewise, and *other*, which in
+# the paper are the multigram heads.
+
+# %%
+text = language.recorded_text_run(recorded / "language_model/checkpoints")
+text_model = text.checkpoints.model(text.checkpoints.steps[-1])
+sources = text.corpus.sources
+samples = {s: language.text_sequences(text.corpus, s, 24, text.length, seed=seed + 1, held_out=True) for s in sources}
+mixed = torch.cat(list(samples.values()))
+scores = pd.DataFrame(head_scores(text_model, make_probe(mixed, mixed, text.corpus.num_tokens, block_length=24, seed=seed))).T
+thresholds = {"prefix_matching": 0.3, "previous_token": 0.2, "current_token": 0.3}
+types = scores[list(thresholds)].gt(pd.Series(thresholds)).apply(lambda row: row.idxmax() if row.any() else "other", axis=1)
+text_steps = sorted({text.checkpoints.nearest(step) for step in np.geomspace(max(1, text.checkpoints.steps[-1] / 100), text.checkpoints.steps[-1], text_points)})
+if text_wrllc:
+    own = {s: language.text_sequences(text.corpus, s, 1024, text.length, seed=seed + 2) for s in sources}
+    found = []
+    for step in text_steps:
+        model = text.checkpoints.model(step)
+        for name, data in (own | {"both": torch.cat(list(own.values()))}).items():
+            found.append(wrllc(model, data=data, step=step, data_set=name))
+            pd.concat(found).to_csv(output_folder() / "wrllc.csv", index=False)
+    text_curves = pd.concat(found, ignore_index=True)
+else:
+    text_curves = pd.read_csv(recorded / "language_model/wrllc.csv")
+text_curves = text_curves.assign(type=text_curves["head"].map(types), layer=text_curves["head"].str[0])
+scores.assign(type=types).round(2)
+
+# %% mystnb={"figure": {"caption": "**wrLLC of the heads of the text model** (recorded) along training, on the training mixture, on prose and on code (columns), by layer (rows), coloured by the type of the trained head. One line a head, one model; bars: one standard error.", "name": "fig-rllc-text"}, "image": {"alt": "Six panels of rising curves, one for each layer and data set; on code the induction heads' curves rise most."}} tags=["hide-input"]
+type_colors = {"prefix_matching": figures.COLORS["vermillion"], "previous_token": figures.COLORS["purple"], "current_token": figures.COLORS["green"], "other": figures.COLORS["blue"]}
+fig, axes = plt.subplots(2, 3, figsize=figures.size("double", 0.58), sharex=True, sharey="row")
+for ax, ((layer, name), part) in zip(axes.flat, text_curves.groupby(["layer", "data_set"]), strict=True):
+    for _, line in part.groupby("head"):
+        kind = line.type.iloc[0]
+        ax.errorbar(line.step, line.llc, line.standard_error, color=type_colors[kind], ls="-", lw=1, ms=2)
+    ax.set(xscale="log", title=f"layer {layer}, {name}" if name != "both" else f"layer {layer}, prose and code")
+for kind in types.unique():
+    axes[0, 0].plot([], [], color=type_colors[kind], ls="-", label=kind.replace("_", " "))
+axes[0, 0].legend(fontsize=6)
+for ax in axes[1]:
+    ax.set_xlabel("training step")
+for ax in axes[:, 0]:
+    ax.set_ylabel("wrLLC of the head")
+figures.save(fig, "fig-rllc-text", data={"curves": text_curves, "heads": scores.assign(type=types).reset_index(names="head")})
+
+# %% [markdown]
+# ## Claims
+#
+# Differences between heads use that all heads of a model met the same minibatches; with so few models the intervals
+# over models are ranges, and those over heads bootstrap the heads.
+
+# %%
+plain = clusters[clusters.scale == "none"]
+for layer, part in plain.groupby("layer"):
+    index, interval, chance = adjusted_rand(part.cluster, part.role, seed=seed)
+    sheet.add(
+        f"Layer {layer}: clusters of the wrLLC curves match the roles of the heads",
+        paper="clusters match the head types",
+        measured=index,
+        interval=interval,
+        holds=chance < 0.05,
+        detail=f"adjusted Rand index of K-means on the curves as they are; bootstrap over {len(part)} heads; "
+        f"share of random relabellings as good: {chance:.3f}, below 0.05 asked",
+    )
+correlation, interval = intervals.of_rank_correlation(final.multigrams, final.llc, seed=seed)
+sheet.add(
+    "The final wrLLC grows with the number of multigrams that depend on the head",
+    paper="correlates",
+    measured=correlation,
+    interval=interval,
+    holds=interval[0] > 0,
+    detail=f"Spearman over {len(final)} heads of both layers, bootstrap over heads; line: {slope:.3f} a multigram, "
+    f"95 % interval {slope_interval[0]:.3f} to {slope_interval[1]:.3f}",
+)
+within = [
+    intervals.of_rank_correlation(part.multigrams, part.llc, seed=seed)
+    for _, part in final.groupby(final["head"].str[0])
+    if part.multigrams.nunique() > 1 and len(part) > 2
+]
+sheet.add(
+    "It does so within each layer, too",
+    paper="shown for each layer",
+    measured=", ".join(f"{value:.2f}" for value, _ in within) or "no layer whose heads differ",
+    interval=within[-1][1] if within else "none",
+    holds=bool(within) and all(low > 0 for _, (low, _) in within),
+    detail="Spearman within layer 0 and layer 1; interval: bootstrap over the heads of the last one",
+)
+for column, name in (("by_trace", "Hessian trace"), ("fisher", "Fisher trace"), ("ablation", "loss by ablation")):
+    value, interval = intervals.of_rank_correlation(final[column], final.llc, seed=seed)
+    sheet.add(
+        f"The wrLLC orders the heads otherwise than the {name} does",
+        paper="wrLLC distinguishes head types where these do not",
+        measured=value,
+        interval=interval,
+        holds=interval[1] < 0.9,
+        detail="Spearman with the final wrLLC over all heads, bootstrap over heads; clearly below 0.9 asked",
+    )
+ratio = final.llc / final.by_trace
+sheet.add(
+    "At the paper's inverse temperature and localization the wrLLC is a rescaled Hessian trace",
+    paper="not stated",
+    measured=float(ratio.median()),
+    interval=(float(ratio.min()), float(ratio.max())),
+    holds=bool(abs(ratio.median() - 1) < 0.25),
+    detail="wrLLC over n beta tr H / (2 gamma), median over heads; interval: range over heads; within 0.25 of 1 asked",
+)
+order = cells[cells["head"].str.startswith("1")].assign(setting=lambda t: t.n_beta.astype(str) + " " + t.localization.astype(str))
+ranks = order.pivot_table(index=["seed", "head"], columns="setting", values="llc")
+agreement = ranks.corr(method="spearman")[f"{n_beta} {localization}"]
+sheet.add(
+    "The order of layer 1's heads does not hang on inverse temperature and localization",
+    paper="shown at one setting",
+    measured=float(agreement.min()),
+    interval=(float(agreement.min()), float(agreement.drop(f"{n_beta} {localization}").max())),
+    holds=bool(agreement.min() > 0.7),
+    detail="lowest Spearman of the heads' wrLLC at the paper's setting and at another one; interval: range over settings",
+)
+here = layer_1.groupby(["seed", "role"]).llc.mean().unstack()
+above = (here["multigram"] - here["in context"]).dropna() if {"multigram", "in context"} <= set(here) else pd.Series(dtype=float)
+sheet.add(
+    "Multigram heads are above induction heads (this language, layer 1)",
+    paper="above",
+    measured=", ".join(f"{value:+.2f}" for value in above) or "no model has both",
+    interval=(float(above.min()), float(above.max())) if len(above) else "none",
+    holds=bool(len(above) and (above > 0).all()),
+    detail="mean wrLLC of multigram heads minus that of heads for in-context tokens, one number a model; interval: range",
+)
+gap = (sweep.layer_1_multigram - sweep.layer_1_in_context).dropna()
+by_rules = sweep.loc[gap.index].assign(gap=gap).groupby("num_trigram_rules").gap.mean()
+trend, interval = intervals.of_rank_correlation(sweep.loc[gap.index].num_trigram_rules, gap, seed=seed)
+sheet.add(
+    "The more there is to memorise, the higher multigram heads stand above induction heads (recorded sweep)",
+    paper="not studied",
+    measured=trend,
+    interval=interval,
+    holds=interval[0] > 0,
+    detail="Spearman of the difference with the number of trigram rules, bootstrap over models; mean differences "
+    + ", ".join(f"{rules:.0f} rules: {value:+.2f}" for rules, value in by_rules.items()),
+)
+last = text_curves[text_curves.step == text_curves.step.max()]
+upper = last[last.layer == "1"].pivot(index="head", columns="data_set", values="llc").assign(type=types)
+induction, others = upper[upper.type == "prefix_matching"], upper[upper.type == "other"]
+for name, above_expected in (("both", True), (sources[-1], False)):
+    difference = float(others[name].mean() - induction[name].mean()) if len(induction) and len(others) else float("nan")
+    spread = (others[name].min() - induction[name].max(), others[name].max() - induction[name].min()) if len(induction) and len(others) else "none"
+    sheet.add(
+        "The text model: " + ("multigram heads are above induction heads" if above_expected else f"on {name} the induction heads rise above the others"),
+        paper="multigram above induction" if above_expected else "induction heads jump up on code",
+        measured=f"{difference:+.2f}" if np.isfinite(difference) else "no such pair of heads",
+        interval=tuple(map(float, spread)) if spread != "none" else "none",
+        holds=bool(difference > 0) if above_expected else bool(difference < 0),
+        detail="mean final wrLLC of layer 1's other heads minus that of its induction heads; interval: smallest and largest difference of two heads",
+    )
+jump = upper[sources[-1]] / upper[sources[0]]
+sheet.add(
+    f"The text model: from {sources[0]} to {sources[-1]} the induction heads' wrLLC grows most",
+    paper="jumps up on code",
+    measured=float(jump[induction.index].mean()) if len(induction) else "no induction head",
+    interval=(float(jump.min()), float(jump.max())),
+    holds=bool(len(induction) and len(others) and jump[induction.index].mean() > jump[others.index].mean()),
+    detail=f"ratio of the two wrLLCs, mean over induction heads; others {float(jump[others.index].mean()):.2f}; interval: range over layer 1",
+)
+sheet.finish()
+
+# %% [markdown]
+# ## Further
+#
+# ```
+# python -m devinterp_core.companion sweep notebooks/params/rllc_rules_sweep.yaml
+# python -m devinterp_core.companion run 08_rllc_head_specialization -p num_trigram_rules 1000 -p num_steps 6000
+# python -m devinterp_core.companion run 08_rllc_head_specialization -p n_beta 300.0 -p localization 200.0
+# python -m devinterp_core.companion run 08_rllc_head_specialization -f notebooks/params/08_rllc_head_specialization.recorded.yaml
+# ```
