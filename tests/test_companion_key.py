@@ -40,6 +40,7 @@ def key_now(overrides=None):
         ("devinterp_core/lower.py", "1", "2"),
         ("devinterp_core/__init__.py", "", "version = 1"),
         ("requirements.lock", "numpy==1.0", "numpy==1.1"),
+        ("requirements-no-deps.lock", "data==1.0", "data==1.1"),
         ("data/recorded/named.csv", "1", "2"),
         ("data/recorded/long_run/part.csv", "1", "2"),
     ],

@@ -1,6 +1,8 @@
-"""pyproject.toml, requirements.lock and environment.yml agree, and what runs is what they say."""
+"""pyproject.toml, both lock files and environment.yml agree, and what runs is what they say."""
 
+import importlib.util
 import re
+import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -15,19 +17,62 @@ ROOT = Path(__file__).resolve().parents[1]
 PIN = re.compile(r"([A-Za-z0-9._-]+)==([A-Za-z0-9.]+)")
 
 
-def lock_lines():
-    lines = (ROOT / "requirements.lock").read_text().splitlines()
+LOCKS = ["requirements.lock", "requirements-no-deps.lock"]
+
+
+def lock_lines(file="requirements.lock"):
+    lines = (ROOT / file).read_text().splitlines()
     return [line for line in lines if line and not line.startswith("#")]
 
 
-def lock():
-    return {canonicalize_name(name): Version(version) for name, version in (line.split("==") for line in lock_lines())}
+def lock(*files):
+    lines = [line for file in files or LOCKS[:1] for line in lock_lines(file)]
+    return {canonicalize_name(name): Version(version) for name, version in (line.split("==") for line in lines)}
 
 
-def test_every_line_of_the_lock_is_one_exact_pin():
-    bad = [line for line in lock_lines() if not PIN.fullmatch(line)]
+@pytest.mark.parametrize("file", LOCKS)
+def test_every_line_of_a_lock_is_one_exact_pin(file):
+    bad = [line for line in lock_lines(file) if not PIN.fullmatch(line)]
     assert not bad, f"not exact pins by name: {bad}"
-    assert len(lock()) == len(lock_lines())
+    assert len(lock(file)) == len(lock_lines(file))
+
+
+def test_no_package_stands_in_both_locks():
+    assert len(lock(*LOCKS)) == sum(len(lock_lines(file)) for file in LOCKS)
+
+
+@pytest.fixture
+def venv(tmp_path, monkeypatch):
+    """The installer, with lock files of its own, and with pip's calls written down instead of made."""
+    spec = importlib.util.spec_from_file_location("ci_venv", ROOT / ".ci" / "venv.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    for name, value in {
+        "ROOT": tmp_path, "VENV": tmp_path, "PYTHON": Path(sys.executable), "INSTALLED": tmp_path / "installed.lock",
+        "INCOMPLETE": tmp_path / "incomplete", "LOCK": tmp_path / "a.lock", "NO_DEPS": tmp_path / "b.lock",
+        "PURELIB": f"print({str(tmp_path)!r})",
+    }.items():  # fmt: skip
+        monkeypatch.setattr(module, name, value)
+    module.LOCK.write_text("one==1\n")
+    module.NO_DEPS.write_text("two==2\n")
+    module.calls = []
+    monkeypatch.setattr(module, "pip", lambda *arguments: module.calls.append(arguments))
+    return module
+
+
+def test_both_locks_are_installed_the_second_without_dependencies(venv):
+    assert not venv.up_to_date()
+    venv.install()
+    assert venv.calls == [("-r", str(venv.LOCK)), ("--no-deps", "-r", str(venv.NO_DEPS))]
+    assert venv.up_to_date()
+
+
+@pytest.mark.parametrize("file", ["LOCK", "NO_DEPS"])
+def test_a_change_of_either_lock_makes_the_environment_out_of_date(venv, file):
+    venv.install()
+    with getattr(venv, file).open("a") as lines:
+        lines.write("three==3\n")
+    assert not venv.up_to_date()
 
 
 def test_conda_users_get_the_same_pins():
@@ -54,7 +99,7 @@ def test_the_book_stays_on_the_versions_that_work():
 
 def test_the_environment_that_runs_is_the_locked_one():
     wrong = {}
-    for name, version in lock().items():
+    for name, version in lock(*LOCKS).items():
         try:
             installed = Version(metadata.version(name))
         except metadata.PackageNotFoundError:
@@ -62,7 +107,7 @@ def test_the_environment_that_runs_is_the_locked_one():
             continue
         if Version(installed.public) != version:
             wrong[name] = f"{installed} instead of {version}"
-    assert not wrong, f"install requirements.lock again: {wrong}"
+    assert not wrong, f"install both locks again: {wrong}"
 
 
 def test_the_lock_is_closed_under_requirements():
@@ -77,7 +122,7 @@ def test_the_lock_is_closed_under_requirements():
     assert not missing
 
 
-@pytest.mark.parametrize("file", ["requirements.lock", "environment.yml", "pyproject.toml"])
+@pytest.mark.parametrize("file", [*LOCKS, "environment.yml", "pyproject.toml"])
 def test_no_path_and_no_host_is_written_down(file):
     text = (ROOT / file).read_text()
     assert not re.search(r"file://|https?://|(?m:^)\s*-?\s*(-e|--(extra-)?index-url|--find-links)\b", text)

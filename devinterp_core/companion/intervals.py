@@ -1,4 +1,4 @@
-"""Intervals as the claims of the notebooks state them: of means over seeds, of slopes, of rank correlations."""
+"""Intervals as the claims of the notebooks state them: of means over seeds, slopes, rank correlations, ratios."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -64,6 +64,34 @@ def of_rank_correlation(
     values = [stats.spearmanr(a[rows], b[rows]).statistic for rows in drawn if np.ptp(a[rows]) and np.ptp(b[rows])]
     low, high = np.quantile(values, [0.025, 0.975])
     return float(stats.spearmanr(a, b).statistic), (float(low), float(high))
+
+
+def bootstrap_ratio(
+    numerators: ArrayLike, denominators: ArrayLike, *, num_resamples: int = 2000, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    r"""95 % percentile interval of $\sum_i x_i / \sum_i y_i$ when the units $i$ (sequences, say) are drawn anew.
+
+    Args:
+        numerators: $x$, units along the last axis; every other axis has its own interval, from the same resamples.
+        denominators: $y > 0$, one number a unit; ones for a mean.
+        num_resamples: of the bootstrap.
+        seed: of the resamples.
+
+    Returns:
+        Low and high ends, of the shape of `numerators` without its last axis.
+
+    Raises:
+        ValueError: units that differ in number or are fewer than two, numbers that are not finite, denominators that
+            are not positive.
+    """
+    x, y = np.asarray(numerators, dtype=np.float64), np.asarray(denominators, dtype=np.float64)
+    if y.ndim != 1 or x.ndim < 1 or x.shape[-1] != len(y) or len(y) < 2:
+        raise ValueError(f"need two units or more, the same of both; got shapes {x.shape} and {y.shape}")
+    if not (np.isfinite(x).all() and np.isfinite(y).all() and (y > 0).all()):
+        raise ValueError("numerators must be finite, denominators finite and positive")
+    counts = np.random.default_rng(seed).multinomial(len(y), np.full(len(y), 1 / len(y)), num_resamples).T
+    low, high = np.quantile((x @ counts) / (y @ counts), (0.025, 0.975), axis=-1)
+    return np.asarray(low), np.asarray(high)
 
 
 def _pairs(x: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

@@ -5,7 +5,7 @@ The key is a hash of everything that a run depends on, and of nothing else:
 - the sources of the code cells (markdown, captions and tags are laid over the outputs later, by `assemble`);
 - the sources of those modules of `devinterp_core` that the notebook imports, directly or through others;
 - the parameters that differ from their defaults;
-- `requirements.lock`, without its comments;
+- `requirements.lock` and `requirements-no-deps.lock`, without their comments;
 - the files under `data/reference` and `data/recorded` that the code names. A file counts as named when its own name, or
   the name of a folder below those two that holds it, appears in the code. `run` watches what is really opened and
   refuses a run that read a file which its key does not cover.
@@ -24,6 +24,7 @@ from devinterp_core.companion.parameters import read_notebook
 VERSION = 1  # raise it when the meaning of a key changes: everything is then executed again
 PACKAGE = "devinterp_core"
 DATA_FOLDERS = ("reference", "recorded")
+LOCKS = ("requirements.lock", "requirements-no-deps.lock")
 
 
 def inputs(notebook: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,8 +37,8 @@ def inputs(notebook: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:
     code = [cell.source for cell in read_notebook(notebook).cells if cell.cell_type == "code"]
     library = imported_modules(code)
     text = "\n".join([*code, *(path.read_text(encoding="utf-8") for path in library), json.dumps(dict(overrides))])
-    lock = project.root() / "requirements.lock"
-    pins = lock.read_text(encoding="utf-8").splitlines() if lock.exists() else []
+    locks = [project.root() / name for name in LOCKS]
+    pins = [line for lock in locks if lock.exists() for line in lock.read_text(encoding="utf-8").splitlines()]
     return {
         "version": VERSION,
         "code": _digest("\0".join(code).encode()),

@@ -10,7 +10,7 @@ from devinterp_core.companion import assemble, project, scorecard
 from devinterp_core.companion.jobs import book_jobs
 
 SOURCES = ("book/**/*", "notebooks/*.py", "devinterp_core/**/*.py", "data/reference/**/*", "data/recorded/**/*")
-SETTINGS = ("_config.yml", "_toc.yml", "requirements.lock", "README.md", "CITATION.cff")
+SETTINGS = ("_config.yml", "_toc.yml", "requirements*.lock", "README.md", "CITATION.cff")
 GENERATED = ("book/scorecard.md",)
 JUPYTER_BOOK = "import sys; from jupyter_book.cli.main import main; sys.exit(main())"  # it has no `python -m`
 

@@ -5,6 +5,7 @@ r"""Language: real texts, a synthetic language whose every token has a known rul
     synthetic        a language with bigrams, multigram rules, brackets, names bound in context, repeated segments
     synthetic_rules  its vocabulary and its lists of rules
     stream           training batches of texts and of languages
+    passages         passages of documents for a model with its own tokenizer
     loss             next-token cross-entropy
     ngrams           n-gram statistics and how far they explain a model
     scores           previous-token, prefix-matching and in-context scores, compositions of heads
@@ -30,6 +31,7 @@ from devinterp_core.language.ngrams import (
     ngram_losses,
     ngram_score,
 )
+from devinterp_core.language.passages import PassageStream, token_bytes
 from devinterp_core.language.scores import (
     current_token_score,
     in_context_score,
@@ -50,6 +52,7 @@ __all__ = [
     "AnnotatedTokens",
     "HeadRole",
     "LanguageStream",
+    "PassageStream",
     "RuleKind",
     "RuleReport",
     "SyntheticLanguage",
@@ -86,6 +89,7 @@ __all__ = [
     "repeated_random_tokens",
     "text_corpus",
     "text_sequences",
+    "token_bytes",
     "train_tokenizer",
     "v_composition",
 ]

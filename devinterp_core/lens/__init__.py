@@ -5,12 +5,17 @@
     readout       from hidden state to tokens; divergence from a teacher with its gradient
     lenses        logit lens and tuned lens, saved and loaded
     training      all translators at once, by Muon or by the original SGD; resumable
+    regression    all translators in closed form, by least squares
+    smollm2       a pretrained model of 30 layers that installs as a package
     predictions   trajectories of entropy, divergence, rank; means over a corpus; prediction depth
     bias          marginal distributions of tokens: lens against model
     transfer      translators on other layers; covariances of layers compared
     causal        causal basis of a lens, random control, influence on the model
+    fidelity      causal bases of several layers in a table
     alignment     stimulus and response under interventions
     iterative     gradient of the loss against what a block does
+    development   lenses fitted anew along a training
+    injection     two-choice prompts with an injected instruction, and what the layers think of the answer
     anomaly       detectors on trajectories, Mahalanobis baseline by layer
 """
 
@@ -26,10 +31,15 @@ from devinterp_core.lens.causal import (
     model_influence,
     random_basis,
 )
+from devinterp_core.lens.development import lens_over_training
+from devinterp_core.lens.fidelity import fidelity_table
+from devinterp_core.lens.injection import Prompt, answer_features, sentiment_prompts
 from devinterp_core.lens.iterative import gradient_alignment
 from devinterp_core.lens.lenses import LogitLens, TunedLens
 from devinterp_core.lens.model import LensModel
 from devinterp_core.lens.predictions import bits_per_byte, evaluate_lens, prediction_depth, prediction_trajectory
+from devinterp_core.lens.regression import fit_least_squares
+from devinterp_core.lens.smollm2 import load_smollm2
 from devinterp_core.lens.training import ORIGINAL_SGD, LensTraining, train_lens
 from devinterp_core.lens.transfer import (
     covariance_similarity,
@@ -45,18 +55,24 @@ __all__ = [
     "LensModel",
     "LensTraining",
     "LogitLens",
+    "Prompt",
     "TunedLens",
     "aitchison_similarity",
+    "answer_features",
     "bits_per_byte",
     "causal_basis",
     "causal_fidelity",
     "covariance_similarity",
     "detect",
     "evaluate_lens",
+    "fidelity_table",
+    "fit_least_squares",
     "gradient_alignment",
     "hidden_covariances",
     "layer_sweep",
     "lens_influence",
+    "lens_over_training",
+    "load_smollm2",
     "mahalanobis_scores",
     "marginal_bias",
     "mean_ablate",
@@ -64,6 +80,7 @@ __all__ = [
     "prediction_depth",
     "prediction_trajectory",
     "random_basis",
+    "sentiment_prompts",
     "stimulus_response_alignment",
     "train_lens",
     "transfer_cross_entropy",

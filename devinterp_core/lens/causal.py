@@ -118,25 +118,31 @@ def model_influence(
     layer: int,
     directions: Float[Tensor, "direction d_model"],
     mean: Float[Tensor, " d_model"],
+    *,
+    skip: int = 0,
 ) -> Float[Tensor, " direction"]:
     r"""Mean $\mathrm{KL}(\text{clean} \,\|\, \text{ablated})$ of the model's own predictions, in nats per token.
 
     Args:
         model: the model.
         tokens: sequences.
-        layer: whose state is ablated, at every position.
+        layer: whose state is ablated, at every position but the skipped ones.
         directions: unit vectors, ablated one at a time.
         mean: of the hidden states of that layer.
+        skip: positions at the beginning of each sequence that are left as they are and do not count.
 
     Raises:
-        ValueError: bad tokens or layer, or a model whose states cannot be replaced.
+        ValueError: sequences with no position left, bad tokens or layer, or a model whose states cannot be replaced.
     """
+    if not 0 <= skip < tokens.shape[-1]:
+        raise ValueError(f"sequences of {tokens.shape[-1]} tokens have none left after skipping {skip}")
     readout, chunk = model.readout, model.readout.chunk_size()
-    clean = model.hidden_states(tokens)[-1].flatten(0, 1)
+    clean = model.hidden_states(tokens)[-1][:, skip:].flatten(0, 1)
     teachers = [readout.teacher(part) for part in clean.split(chunk)]
     total = []
     for direction in directions:
-        ablated = model.hidden_states(tokens, {layer: lambda h, v=direction: mean_ablate(h, mean, v)})[-1]
+        treat = lambda h, v=direction: torch.cat([h[:, :skip], mean_ablate(h[:, skip:], mean, v)], dim=1)
+        ablated = model.hidden_states(tokens, {layer: treat})[-1][:, skip:]
         parts = zip(ablated.flatten(0, 1).split(chunk), teachers)
         total.append(torch.cat([readout.divergence(part, teacher) for part, teacher in parts]).mean())
     return torch.stack(total)

@@ -8,7 +8,7 @@ from .lenses import LogitLens
 
 
 def gradient_alignment(
-    lens: LogitLens, tokens: Int[Tensor, "batch position"]
+    lens: LogitLens, tokens: Int[Tensor, "batch position"], *, skip: int = 0
 ) -> Float[Tensor, "layer batch"]:
     r"""$\cos(\nabla_{h_l} \mathcal{L}, F_l(h_l))$, negative where a block lowers the loss to first order.
 
@@ -18,18 +18,20 @@ def gradient_alignment(
     Args:
         lens: whose readout defines the loss.
         tokens: sequences of two tokens or more.
+        skip: positions at the beginning of each sequence that are left out: a state many times larger than the others
+            would decide the cosine alone.
 
     Raises:
-        ValueError: bad tokens, or sequences of one.
+        ValueError: bad tokens, or sequences of one after those skipped.
 
     Reference: Belrose et al. (2023), appendix on iterative inference, figure 19.
     """
     lens.model.check_tokens(tokens)
-    if tokens.shape[1] < 2:
-        raise ValueError("sequences need two tokens or more: the first has to have a next one")
+    if skip < 0 or tokens.shape[1] < 2 + skip:
+        raise ValueError(f"sequences need two tokens or more after the {skip} skipped: the last has no next one")
     readout = lens.model.readout
-    states = [state[:, :-1] for state in lens.model.hidden_states(tokens)]
-    goal = tokens[:, 1:].flatten().to(lens.model.device)
+    states = [state[:, skip:-1] for state in lens.model.hidden_states(tokens)]
+    goal = tokens[:, skip + 1 :].flatten().to(lens.model.device)
     teachers = [readout.teacher_of_tokens(part) for part in goal.split(readout.chunk_size())]
     cosines = []
     for layer, (before, after) in enumerate(zip(states, states[1:])):

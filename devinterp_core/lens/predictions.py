@@ -86,13 +86,14 @@ def prediction_trajectory(
 
 @torch.no_grad()
 def evaluate_lens(
-    lens: LogitLens, batches: Iterable[Tensor], *, progress: bool = False
+    lens: LogitLens, batches: Iterable[Tensor], *, skip: int = 0, progress: bool = False
 ) -> xarray.Dataset:
     r"""Means over a corpus: cross-entropy and divergence by layer and sequence, and marginal distributions by layer.
 
     Args:
         lens: logit or tuned.
         batches: token batches, read once, one at a time.
+        skip: positions at the beginning of each sequence that are left out.
         progress: show a progress bar.
 
     Returns:
@@ -102,21 +103,27 @@ def evaluate_lens(
     Raises:
         ValueError: no batches, sequences of one token, tokens out of range.
     """
+    readout = lens.model.readout
     marginal = torch.zeros(lens.num_layers + 1, lens.model.num_tokens, dtype=torch.float64, device=lens.model.device)
     means, count = [], 0
     for tokens in tqdm(batches, desc="evaluation", unit="batch", disable=not progress):
         lens.model.check_tokens(tokens)
-        if tokens.shape[1] < 2:
-            raise ValueError("sequences need two tokens or more: the first has to have a next one")
-        values = torch.zeros(2, lens.num_layers + 1, tokens.numel(), device=lens.model.device)
-        goal = tokens.roll(-1, dims=1).flatten().to(lens.model.device)[:, None]
-        for place, layer, log_q, log_p in layer_log_probabilities(lens, tokens):
-            values[0, layer, place] = -log_q.gather(1, goal[place])[:, 0].float()
-            values[1, layer, place] = divergence(log_p, log_q).float()
-            marginal[layer] += log_q.exp().sum(0)
-        values = values.view(2, -1, *tokens.shape)
+        if skip < 0 or tokens.shape[1] < 2 + skip:
+            raise ValueError(f"sequences need two tokens or more after the {skip} skipped: the last has no next one")
+        read = tokens[:, skip:]
+        values = torch.zeros(2, lens.num_layers + 1, read.numel(), device=lens.model.device)
+        goal = read.roll(-1, dims=1).flatten().to(lens.model.device)
+        states = [state[:, skip:].flatten(0, 1) for state in lens.model.hidden_states(tokens)]
+        for start in range(0, read.numel(), readout.chunk_size()):
+            place = slice(start, min(start + readout.chunk_size(), read.numel()))
+            teacher = readout.teacher(states[-1][place])
+            for layer, state in enumerate(states):
+                kl, loss, total = readout.compare(lens.transform(state[place], layer), teacher, goal[place])
+                values[0, layer, place], values[1, layer, place] = loss.float(), kl.clamp_min(0).float()
+                marginal[layer] += total
+        values = values.view(2, -1, *read.shape)
         means.append((values[0, :, :, :-1].mean(2).cpu().numpy(), values[1].mean(2).cpu().numpy()))
-        count += tokens.numel()
+        count += read.numel()
     if not means:
         raise ValueError("no batches to evaluate the lens on")
     cross_entropy, kl = (np.concatenate(parts, axis=1) for parts in zip(*means))

@@ -4,7 +4,9 @@ The vocabulary is what costs: everything that has its size is made for a chunk o
 autograd graph holds it.
 """
 
+import copy
 import hashlib
+import math
 from dataclasses import dataclass
 
 import torch
@@ -26,12 +28,14 @@ class Teacher:
         embedding: $\sum_v p_v W_v$, the mean row of the unembedding.
         bias: $\sum_v p_v b_v$.
         probabilities: $p$ itself, which only a softcap makes necessary.
+        mass: $\sum p_v$ over the tokens, for each $v$; None where it was not asked for.
     """
 
     negative_entropy: Float[Tensor, " n"]
     embedding: Float[Tensor, "n width"]
     bias: Float[Tensor, " n"]
     probabilities: Float[Tensor, "token n"] | None
+    mass: Float[Tensor, " token"] | None = None
 
 
 class Readout:
@@ -68,14 +72,45 @@ class Readout:
         return max(32, limit // (self.weight.shape[0] * self.weight.element_size()))
 
     @torch.no_grad()
-    def teacher(self, hidden: Float[Tensor, "n d_model"]) -> Teacher:
-        """The distributions that these hidden states are read out as."""
+    def teacher(self, hidden: Float[Tensor, "n d_model"], mass: bool = False) -> Teacher:
+        """The distributions that these hidden states are read out as; with `mass`, their sum too."""
         z = self._columns(self.normalize(hidden))
         z -= z.logsumexp(0)
         p = z.exp()
         bias = p.new_zeros(p.shape[1]) if self.bias is None else self.bias @ p
         entropy = torch.linalg.vecdot(p, z, dim=0)
-        return Teacher(entropy, p.T @ self.weight, bias, None if self.softcap is None else p)
+        total = p.sum(1) if mass else None
+        return Teacher(entropy, p.T @ self.weight, bias, None if self.softcap is None else p, total)
+
+    def sampled(self, mass: Float[Tensor, " token"], size: int, generator: torch.Generator) -> "Readout":
+        r"""A readout onto `size` tokens only, from which $\log Z$ and its gradient are estimated.
+
+        Three quarters are the tokens of the largest teacher mass; they count once. The others are drawn evenly from the
+        rest, without replacement, and each stands for $(V - K) / m$ tokens: its bias grows by the logarithm of that, so
+        that $\sum e^z$ over the sample has the expectation $Z$. With `size` $= V$ it is exact.
+
+        Args:
+            mass: $\sum p_v$ of the teachers of some tokens, one number for each $v$.
+            size: $K + m$, number of tokens kept.
+            generator: of the draw, on the processor.
+
+        Raises:
+            ValueError: a size outside 4..V, or a readout with a softcap, whose gradient needs all tokens.
+        """
+        total = len(self.weight)
+        if not 4 <= size <= total:
+            raise ValueError(f"a sample of the vocabulary must hold 4 to {total} tokens, got {size}")
+        if self.softcap is not None:
+            raise ValueError("a readout with a softcap cannot be sampled: train on all tokens")
+        order = mass.argsort(descending=True, stable=True)
+        kept = size - size // 4
+        drawn = kept + torch.randperm(total - kept, generator=generator)[: size // 4]
+        rows = torch.cat([order[:kept], order[drawn.to(order.device)]])
+        weights = self.weight.new_zeros(size)
+        weights[kept:] = math.log((total - kept) / (size - kept)) / self.scale
+        part = copy.copy(self)
+        part.weight, part.bias = self.weight[rows], weights + (0 if self.bias is None else self.bias[rows])
+        return part
 
     def teacher_of_tokens(self, tokens: Int[Tensor, " n"]) -> Teacher:
         """Certainty of these tokens: the divergence from it is the cross-entropy."""
@@ -94,6 +129,29 @@ class Readout:
         """
         return _Divergence.apply(self.normalize(hidden), self, teacher)
 
+    @torch.no_grad()
+    def compare(
+        self, hidden: Float[Tensor, "n d_model"], teacher: Teacher, goal: Int[Tensor, " n"]
+    ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"], Float[Tensor, " token"]]:
+        r"""What a hidden state is worth as a prediction, from one matrix product over the vocabulary.
+
+        Args:
+            hidden: states.
+            teacher: of the same tokens.
+            goal: the tokens that came next.
+
+        Returns:
+            $\mathrm{KL}(p \,\|\, q)$ and cross-entropy of the goal in nats, and $\sum q$ over the states.
+        """
+        features = self.normalize(hidden)
+        z = self._columns(features)
+        own, expected = z.gather(0, goal[None])[0], self._expected(features, z, teacher)
+        largest = z.amax(0)
+        weights = z.sub_(largest).exp_()
+        total = weights.sum(0)
+        log_total = largest + total.log()
+        return teacher.negative_entropy - expected + log_total, log_total - own, weights @ (1 / total)
+
     def hash(self) -> str:
         """SHA-256 of everything between the last hidden state and the logits: unembedding, bias, norm, softcap."""
         digest = hashlib.sha256(repr((self.scale, self.softcap, tuple(self.weight.shape))).encode())
@@ -101,6 +159,12 @@ class Readout:
         for tensor in [*tensors, *(p for call in self._tail for p in call.module.parameters())]:
             digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
+
+    def _expected(self, features: Tensor, z: Tensor, teacher: Teacher) -> Float[Tensor, " n"]:
+        r"""$\sum_v p_v z_v$; without a softcap one product of two vectors a token."""
+        if self.softcap is not None:
+            return torch.linalg.vecdot(teacher.probabilities, z, dim=0)
+        return self.scale * (torch.linalg.vecdot(features, teacher.embedding) + teacher.bias)
 
     def _columns(self, features: Float[Tensor, "n width"]) -> Float[Tensor, "token n"]:
         """Logits, one token's in a column: this product is 1.4 times as fast as its transpose on a processor."""
@@ -116,12 +180,8 @@ class _Divergence(torch.autograd.Function):
     @staticmethod
     def forward(ctx, features: Tensor, readout: Readout, teacher: Teacher) -> Tensor:
         z = readout._columns(features)
-        if readout.softcap is None:
-            expected = readout.scale * (torch.linalg.vecdot(features, teacher.embedding) + teacher.bias)
-            slope = None
-        else:
-            expected = torch.linalg.vecdot(teacher.probabilities, z, dim=0)
-            slope = 1 - (z / readout.softcap) ** 2
+        expected = readout._expected(features, z, teacher)
+        slope = None if readout.softcap is None else 1 - (z / readout.softcap) ** 2
         largest = z.amax(0)
         weights = z.sub_(largest).exp_()
         total = weights.sum(0)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -38,6 +39,10 @@ class LensTraining:
         momentum: of either.
         weight_decay: towards the logit lens; decoupled for `muon`, an L2 term for `sgd`.
         max_gradient_norm: of all translators jointly; None leaves the gradients.
+        vocabulary_sample: tokens on which the lenses' normalisation is estimated, anew for each chunk of tokens, see
+            `Readout.sampled`; None takes all. The teacher always has all.
+        skip: positions at the beginning of each sequence that are left out.
+        seed: of the samples.
 
     Raises:
         ValueError: settings out of their range.
@@ -51,6 +56,9 @@ class LensTraining:
     momentum: float = 0.9
     weight_decay: float = 0.01
     max_gradient_norm: float | None = None
+    vocabulary_sample: int | None = None
+    skip: int = 0
+    seed: int = 0
 
     def __post_init__(self) -> None:
         if self.num_steps < 1:
@@ -65,6 +73,10 @@ class LensTraining:
             raise ValueError(f"weight_decay must not be negative, got {self.weight_decay}")
         if self.max_gradient_norm is not None and self.max_gradient_norm <= 0:
             raise ValueError(f"max_gradient_norm must be positive or None, got {self.max_gradient_norm}")
+        if self.vocabulary_sample is not None and self.vocabulary_sample < 4:
+            raise ValueError(f"vocabulary_sample must be at least 4 or None, got {self.vocabulary_sample}")
+        if self.skip < 0:
+            raise ValueError(f"skip must not be negative, got {self.skip}")
 
 
 ORIGINAL_SGD = LensTraining(optimizer="sgd", learning_rate=0.1, weight_decay=1e-3, max_gradient_norm=1.0)
@@ -103,6 +115,8 @@ def train_lens(
     keep_freed_memory()
     first = batches(0)
     lens.model.check_tokens(first)
+    if first.shape[1] <= settings.skip:
+        raise ValueError(f"sequences of {first.shape[1]} tokens have none left after skipping {settings.skip}")
     run = _Run(lens, settings, first)
     path = None if state_file is None else Path(state_file)
     if path is not None and path.exists():
@@ -126,6 +140,9 @@ def lens_gradient(
     bias: Float[Tensor, "layer out"],
     hidden: Float[Tensor, "state n d_model"],
     chunk: int | None = None,
+    *,
+    vocabulary_sample: int | None = None,
+    generator: torch.Generator | None = None,
 ) -> tuple[Float[Tensor, " layer"], Float[Tensor, "layer out in"], Float[Tensor, "layer out"]]:
     """Mean divergence of each layer, and the gradient of their sum with respect to all translators.
 
@@ -134,17 +151,21 @@ def lens_gradient(
         weight: translators, as in `TunedLens`.
         bias: their biases.
         hidden: all hidden states of some tokens, the last being the teacher.
-        chunk: tokens at a time; None chooses by memory. The result does not depend on it beyond rounding.
+        chunk: tokens at a time; None chooses by memory. The result does not depend on it beyond rounding, unless the
+            vocabulary is sampled.
+        vocabulary_sample: see `LensTraining`; divergences and gradients are then estimates.
+        generator: of the sample.
     """
     readout, num_layers, count = lens.model.readout, len(weight), hidden.shape[1]
     weight, bias = weight.detach().requires_grad_(), bias.detach().requires_grad_()
     losses, gradients = weight.new_zeros(num_layers), (torch.zeros_like(weight), torch.zeros_like(bias))
     for part in hidden.split(chunk or readout.chunk_size(), dim=1):
-        teacher = readout.teacher(part[-1])
+        teacher = readout.teacher(part[-1], mass=vocabulary_sample is not None)
+        reader = readout if vocabulary_sample is None else readout.sampled(teacher.mass, vocabulary_sample, generator)
         states = part[:-1]
         with torch.enable_grad():
             translated = states + torch.baddbmm(bias[:, None], states, weight.mT)  # [layer, n, d_model]
-            divergences = torch.stack([readout.divergence(state, teacher) for state in translated]).sum(1) / count
+            divergences = torch.stack([reader.divergence(state, teacher) for state in translated]).sum(1) / count
             own = torch.autograd.grad(divergences.sum(), (weight, bias))  # not of the model's parameters
         losses += divergences.detach()
         for gradient, part_gradient in zip(gradients, own):
@@ -171,8 +192,14 @@ class _Run:
 
     def advance(self, tokens: Tensor) -> None:
         """One step on one batch."""
-        hidden = torch.stack([state.flatten(0, 1) for state in self.lens.model.hidden_states(tokens)])
-        losses, weight, bias = lens_gradient(self.lens, *self.views(self.w), hidden)
+        settings = self.settings
+        states = self.lens.model.hidden_states(tokens)
+        hidden = torch.stack([state[:, settings.skip :].flatten(0, 1) for state in states])
+        drawn = int(np.random.SeedSequence([settings.seed, self.step]).generate_state(1)[0])
+        losses, weight, bias = lens_gradient(
+            self.lens, *self.views(self.w), hidden,
+            vocabulary_sample=settings.vocabulary_sample, generator=torch.Generator().manual_seed(drawn),
+        )  # fmt: skip
         if not losses.isfinite().all():
             raise ValueError(
                 f"the divergence of layers {(~losses.isfinite()).nonzero().flatten().tolist()} is not finite at step "

@@ -1,6 +1,6 @@
 """How far layers are alike: translators applied to the states of other layers, and covariances compared."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -13,33 +13,38 @@ from .model import LensModel
 
 @torch.no_grad()
 def transfer_cross_entropy(
-    lens: TunedLens, batches: Iterable[Tensor]
+    lens: TunedLens, batches: Iterable[Tensor], layers: Sequence[int] | None = None, *, skip: int = 0
 ) -> Float[np.ndarray, "trained tested"]:
     r"""Cross-entropy of the next token when the translator of one layer reads the states of another.
 
-    The cost is that of $L$ evaluations of the lens: a few thousand tokens are enough.
+    The cost is that of an evaluation of the lens for each of the layers: a few thousand tokens are enough.
 
     Args:
         lens: trained.
         batches: token batches.
+        layers: which are compared; None means all.
+        skip: positions at the beginning of each sequence that are left out.
 
     Returns:
         Nats per token; row, the layer whose translator it is; column, the layer whose states it reads.
 
     Raises:
-        ValueError: no batches, sequences of one token, tokens out of range.
+        ValueError: no batches, sequences of one token, tokens or layers out of range.
     """
     model, readout = lens.model, lens.model.readout
-    total, count = torch.zeros(lens.num_layers, lens.num_layers, dtype=torch.float64), 0
+    layers = list(range(lens.num_layers)) if layers is None else list(layers)
+    if not layers or not set(layers) <= set(range(lens.num_layers)):
+        raise ValueError(f"the lens has translators for layers 0 to {lens.num_layers - 1}, got {layers}")
+    total, count = torch.zeros(len(layers), len(layers), dtype=torch.float64), 0
     for tokens in batches:
-        states = [state[:, :-1].flatten(0, 1) for state in model.hidden_states(tokens)]
-        goal = tokens[:, 1:].flatten().to(model.device)
+        states = [state[:, skip:-1].flatten(0, 1) for state in model.hidden_states(tokens)]
+        goal = tokens[:, skip + 1 :].flatten().to(model.device)
         for place in torch.arange(len(goal), device=model.device).split(readout.chunk_size()):
             teacher = readout.teacher_of_tokens(goal[place])
-            for trained in range(lens.num_layers):
-                for tested in range(lens.num_layers):
+            for row, trained in enumerate(layers):
+                for column, tested in enumerate(layers):
                     translated = lens.transform(states[tested][place], trained)
-                    total[trained, tested] += readout.divergence(translated, teacher).sum().item()
+                    total[row, column] += readout.divergence(translated, teacher).sum().item()
         count += len(goal)
     if not count:
         raise ValueError("no tokens to predict: give batches of sequences of two tokens or more")
@@ -57,16 +62,18 @@ def transfer_penalty(
 
 
 def hidden_covariances(
-    model: LensModel, batches: Iterable[Tensor]
+    model: LensModel, batches: Iterable[Tensor], *, skip: int = 0
 ) -> Float[np.ndarray, "state d_model d_model"]:
     """Covariance of each hidden state over all tokens, the last one's too, in one pass over the corpus.
+
+    The first `skip` positions of each sequence are left out.
 
     Raises:
         ValueError: fewer than two tokens, or tokens out of range.
     """
     moments, mean, count = 0.0, 0.0, 0
     for tokens in batches:
-        states = torch.stack([state.flatten(0, 1) for state in model.hidden_states(tokens)]).double()
+        states = torch.stack([state[:, skip:].flatten(0, 1) for state in model.hidden_states(tokens)]).double()
         size, own = states.shape[1], states.mean(1, keepdim=True)
         centred, shift = states - own, own - mean
         # Chan's update: means and moments of two samples joined without cancellation.

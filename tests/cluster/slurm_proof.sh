@@ -32,7 +32,7 @@ trap stop EXIT
 
 # the project, on the shared file system
 mkdir "$shared/project"
-cp -r Snakefile notebooks devinterp_core data requirements.lock jupytext.toml "$shared/project"
+cp -r Snakefile notebooks devinterp_core data requirements*.lock jupytext.toml "$shared/project"
 rm -f "$shared"/project/notebooks/*.ipynb
 
 # the cluster: one controller, two nodes of one core
