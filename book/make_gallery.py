@@ -20,6 +20,7 @@ PICTURES = {
     "05_icl_stages": "fig-icl-stages",
     "06_transient_ridge": "fig-transient-curves",
     "07_language_model_development": "fig-language-stages",
+    "08_rllc_head_specialization": "fig-rllc-curves",
     "09_tuned_lens": "fig-lens-bits",
 }
 WIDTH = 640
