@@ -38,7 +38,7 @@ num_log_checkpoints: int = 60  # logarithmically spaced
 num_linear_checkpoints: int = 40  # evenly spaced
 compile_step: bool = True  # through torch.compile, where there is a C++ compiler
 num_sequences: int = 256  # evaluation sequences
-num_curve_points: int = 8  # checkpoints at which the heads' wrLLCs are estimated
+num_curve_points: int = 7  # checkpoints at which the heads' wrLLCs are estimated
 step_size: float = 1e-3  # SGLD step of the paper
 n_beta: float = 30.0  # inverse temperature of the paper
 localization: float = 200.0  # of the paper
@@ -331,12 +331,11 @@ figures.save(fig, "fig-rllc-circuit", data={"circuit": circuit, "joint": joint})
 #
 # The order of the head types may depend on the language. A sweep runs this notebook with other numbers of trigram rules
 # (recorded: `data/recorded/rllc_rules_sweep`, with its provenance; the last section has the command) and keeps, for each model, the mean
-# final wrLLC of the heads of each role in layer 1.
+# final wrLLC of the heads of each role in each layer.
 
 # %%
-layer_1 = final[final["head"].str.startswith("1")]
-for (index, role), part in layer_1.groupby(["seed", "role"]):
-    glue(f"layer_1_{role.replace(' ', '_')}_{index}", float(part.llc.mean()), display=False)
+for (layer, role, index), part in final.groupby([final["head"].str[0], "role", "seed"]):
+    glue(f"layer_{layer}_{role.replace(' ', '_')}_{index}", float(part.llc.mean()), display=False)
 for index, model in enumerate(finals):
     with torch.no_grad():
         losses = language.next_token_losses(model(held_out.tokens), held_out.tokens)
@@ -344,7 +343,7 @@ for index, model in enumerate(finals):
     glue(f"memorised_share_{index}", float(known.holds.sum() / (known.occurrences >= 3).sum().clamp_min(1)), display=False)
     glue(f"prefix_matching_{index}", float(behaviour[behaviour.seed == index].prefix_matching.max()), display=False)
 table = pd.read_csv(recorded / "rllc_rules_sweep/table.csv")
-numbers = table[(table.kind == "number") & table.quantity.str.fullmatch(r"(layer_1|memorised_share|prefix_matching)\w*_\d+")]
+numbers = table[(table.kind == "number") & table.quantity.str.fullmatch(r"(layer_\d|memorised_share|prefix_matching)\w*_\d+")]
 sweep = numbers.assign(
     value=numbers.measured.astype(float),
     model=numbers.quantity.str.rsplit("_", n=1).str[1],
@@ -352,20 +351,22 @@ sweep = numbers.assign(
 ).pivot(index=["num_trigram_rules", "model"], columns="what", values="value").reset_index()
 sweep.round(2)
 
-# %% mystnb={"figure": {"caption": "**The order of the head types against how much there is to memorise** (recorded sweep over the number of trigram rules). Left: mean final wrLLC of the heads of layer 1 by role, one point a model, two models for each number of rules; lines: their mean. Right: share of the multigram rules that are memorised (blue) and the best head's prefix matching (red): where it is low, no induction head has formed.", "name": "fig-rllc-sweep"}, "image": {"alt": "Left, refined learning coefficients by role against the number of rules on a logarithmic axis. Right, memorised share and prefix matching against the number of rules."}} tags=["hide-input"]
-fig, (left, right) = plt.subplots(1, 2, figsize=figures.size("double", 0.42))
-for role, color in role_colors.items():
-    column = f"layer_1_{role.replace(' ', '_')}"
-    if column in sweep:
-        left.plot(sweep.num_trigram_rules, sweep[column], "o", color=color, ms=4, ls="none")
-        mean = sweep.groupby("num_trigram_rules")[column].mean().dropna()
-        left.plot(mean.index, mean, color=color, ls="-", lw=1, label=role)
+# %% mystnb={"figure": {"caption": "**The order of the head types against how much there is to memorise** (recorded sweep over the number of trigram rules). Left and middle: mean final wrLLC of the heads of each role in layer 0 and layer 1, one point a model, two models for each number of rules; lines: their mean. Right: share of the multigram rules that are memorised and the best head's prefix matching, one point a model: where the latter is low, no induction head has formed.", "name": "fig-rllc-sweep"}, "image": {"alt": "Left and middle, refined learning coefficients by role against the number of rules on a logarithmic axis. Right, memorised share and prefix matching against the number of rules."}} tags=["hide-input"]
+fig, axes = plt.subplots(1, 3, figsize=figures.size("double", 0.38))
+for layer, ax in enumerate(axes[:2]):
+    for role, color in role_colors.items():
+        column = f"layer_{layer}_{role.replace(' ', '_')}"
+        if column in sweep:
+            mean = sweep.groupby("num_trigram_rules")[column].mean().dropna()
+            ax.plot(sweep.num_trigram_rules, sweep[column], "o", color=color, ms=4, ls="none")
+            ax.plot(mean.index, mean, color=color, ls="-", lw=1, label=role)
+    ax.set(xscale="log", xlabel="trigram rules", title=f"layer {layer}", ylim=(0, None))
 for column, color in (("memorised_share", figures.COLORS["blue"]), ("prefix_matching", figures.COLORS["vermillion"])):
-    right.plot(sweep.num_trigram_rules, sweep[column], "o", color=color, ms=4, ls="none", label=column.replace("_", " "))
-left.set(xscale="log", xlabel="trigram rules", ylabel="mean wrLLC in layer 1", ylim=(0, None))
-right.set(xscale="log", xlabel="trigram rules", ylim=(0, 1))
-left.legend(fontsize=7)
-right.legend(fontsize=7)
+    axes[2].plot(sweep.num_trigram_rules, sweep[column], "o", color=color, ms=4, ls="none", label=column.replace("_", " "))
+axes[0].set_ylabel("mean wrLLC of the role's heads")
+axes[2].set(xscale="log", xlabel="trigram rules", ylim=(0, 1), title="behaviour")
+for ax in axes[1:]:
+    ax.legend(fontsize=6)
 figures.save(fig, "fig-rllc-sweep", data=sweep)
 
 # %% [markdown]
@@ -489,28 +490,32 @@ sheet.add(
     holds=bool(agreement.min() > 0.7),
     detail="lowest Spearman of the heads' wrLLC at the paper's setting and at another one; interval: range over settings",
 )
-here = layer_1.groupby(["seed", "role"]).llc.mean().unstack()
+here = final.groupby([final["head"].str[0].rename("layer"), "seed", "role"]).llc.mean().unstack()
 above = (here["multigram"] - here["in context"]).dropna() if {"multigram", "in context"} <= set(here) else pd.Series(dtype=float)
 sheet.add(
-    "Multigram heads are above induction heads (this language, layer 1)",
+    "Multigram heads are above the heads of the induction circuit in the same layer (this language)",
     paper="above",
-    measured=", ".join(f"{value:+.2f}" for value in above) or "no model has both",
+    measured=", ".join(f"layer {layer}, seed {index}: {value:+.2f}" for (layer, index), value in above.items()) or "none",
     interval=(float(above.min()), float(above.max())) if len(above) else "none",
     holds=bool(len(above) and (above > 0).all()),
-    detail="mean wrLLC of multigram heads minus that of heads for in-context tokens, one number a model; interval: range",
+    detail="mean wrLLC of multigram heads minus that of heads for in-context tokens, one number for each layer of each "
+    "model that has both; interval: range",
 )
-gap = (sweep.layer_1_multigram - sweep.layer_1_in_context).dropna()
-by_rules = sweep.loc[gap.index].assign(gap=gap).groupby("num_trigram_rules").gap.mean()
-trend, interval = intervals.of_rank_correlation(sweep.loc[gap.index].num_trigram_rules, gap, seed=seed)
-sheet.add(
-    "The more there is to memorise, the higher multigram heads stand above induction heads (recorded sweep)",
-    paper="not studied",
-    measured=trend,
-    interval=interval,
-    holds=interval[0] > 0,
-    detail="Spearman of the difference with the number of trigram rules, bootstrap over models; mean differences "
-    + ", ".join(f"{rules:.0f} rules: {value:+.2f}" for rules, value in by_rules.items()),
-)
+for layer in (0, 1):
+    pair = [f"layer_{layer}_{role}" for role in ("multigram", "in_context")]
+    both = sweep.reindex(columns=["num_trigram_rules", *pair]).dropna()
+    gap = both[pair[0]] - both[pair[1]]
+    trend, interval = intervals.of_rank_correlation(both.num_trigram_rules, gap, seed=seed) if len(gap) > 2 else (0.0, (-1.0, 1.0))
+    by_rules = gap.groupby(both.num_trigram_rules).mean()
+    sheet.add(
+        f"Layer {layer}: the more there is to memorise, the higher multigram heads stand above in-context heads (recorded sweep)",
+        paper="not studied",
+        measured=trend,
+        interval=interval,
+        holds=interval[0] > 0,
+        detail=f"Spearman of the difference with the number of trigram rules, bootstrap over {len(gap)} models; mean differences "
+        + ", ".join(f"{rules:.0f} rules: {value:+.2f}" for rules, value in by_rules.items()),
+    )
 last = text_curves[text_curves.step == text_curves.step.max()]
 upper = last[last.layer == "1"].pivot(index="head", columns="data_set", values="llc").assign(type=types)
 induction, others = upper[upper.type == "prefix_matching"], upper[upper.type == "other"]
