@@ -38,8 +38,8 @@ num_log_checkpoints: int = 60  # logarithmically spaced
 num_linear_checkpoints: int = 40  # evenly spaced
 compile_step: bool = True  # through torch.compile, where there is a C++ compiler
 num_sequences: int = 256  # evaluation sequences
-num_text_sequences: int = 128  # evaluation sequences of text
-num_counted_tokens: int = 1000000  # of each source, for the statistics of n-grams
+num_text_sequences: int = 64  # evaluation sequences of text
+num_counted_tokens: int = 500000  # of each source, for the statistics of n-grams
 num_measured: int = 32  # checkpoints at which behaviour is measured
 text_steps: int = 0  # training steps of the real-text model; 0 reads the recorded checkpoints
 text_sources: list[str] = ["prose", "code"]  # sources of text, see devinterp_core.language.corpora
@@ -128,8 +128,11 @@ glue("training_seconds", synthetic.record["seconds"], display=False)
 #
 # The second model reads real text: addresses of US presidents and the sources of a Python package, mixed evenly, cut into
 # byte-pair tokens. Its checkpoints come from a recorded run (`data/recorded/language_model`, with its provenance); the last
-# section has the command that trains it again. The tokenizer is trained here and must be that of the checkpoints, so the
-# texts are checked first.
+# section has the command that trains it again. In windows as short as these, text seldom repeats itself, and a first model
+# trained for as long formed no induction head. Two things were changed for this one, and its learning in context is owed to
+# them: a share `text_repeat_share` of its training sequences repeat a passage, and its position embeddings begin as
+# sinusoids. All that is measured here is measured on text as it is. The tokenizer is trained here and must be that of the
+# checkpoints, so the texts are checked first.
 
 # %%
 if text_steps:
