@@ -190,7 +190,7 @@ inputs = [tokenizer.decode([token]) for token in ids[0].tolist()]
 token_table = pd.concat({name: piece.to_dataframe().reset_index() for name, piece in pieces.items()}, names=["lens", None])
 token_table = token_table.reset_index(level=0).assign(word=lambda t: [tokenizer.decode([int(p)]) for p in t.prediction])
 
-# %% mystnb={"figure": {"caption": "**The most probable next token at every layer** (rows; the last is the model) after every token of the sentence `sentence` (columns): logit lens above, tuned lens below. Colour: divergence of the layer's distribution from the model's in nats, darkest at 10 and more. Spaces are drawn as dots, long tokens cut.", "name": "fig-lens-tokens"}, "image": {"alt": "Two tables of tokens by layer. The logit lens shows unrelated word pieces in dark cells until the last layers; the tuned lens shows common words early and the final words some layers before the end, in paler cells."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "**The most probable next token at every layer** (rows; the last is the model) after every token of the sentence `sentence` (columns): logit lens above, tuned lens below. Colour: divergence of the layer's distribution from the model's in nats, darkest at 10 and more. Spaces are drawn as dots, long tokens cut. The translators have not been trained on first tokens, whose states are outliers: the first column of the tuned lens means nothing.", "name": "fig-lens-tokens"}, "image": {"alt": "Two tables of tokens by layer. The logit lens shows unrelated word pieces in dark cells until the last layers; the tuned lens shows common words early and the final words some layers before the end, in paler cells."}} tags=["hide-input"]
 fig, axes = plt.subplots(2, 1, figsize=figures.size("double", 0.95), sharex=True)
 for ax, (name, piece) in zip(axes, pieces.items(), strict=True):
     words = [[tokenizer.decode([int(t)]) for t in piece.prediction.isel(sequence=0, layer=layer)] for layer in shown]
@@ -229,7 +229,7 @@ figures.save(fig, "fig-lens-bias", data={"bias": bias, "paper": paper["bias"]})
 
 # %%
 chosen = list(range(0, depth, transfer_every))
-singles = [lenses.transfer_cross_entropy(tuned, [row[None, :transfer_length]], chosen, skip=skipped) for row in held_out]
+singles = lenses.transfer_losses(tuned, held_out[:, :transfer_length], chosen, skip=skipped)
 penalties = np.stack([lenses.transfer_penalty(single) for single in singles])  # [sequence, trained, tested]
 similarity = lenses.covariance_similarity(lenses.hidden_covariances(model, [held_out], skip=skipped)[chosen])
 own_layer = np.eye(len(chosen), dtype=bool)
@@ -313,6 +313,9 @@ figures.save(fig, "fig-lens-causal", data={"influences": causal, "fidelity": fid
 pieces_of_text = language.PassageStream(**texts, batch_size=gradient_sequences, length=gradient_length, seed=seed + 3, held_out=True)
 cosines = {name: lenses.gradient_alignment(each, pieces_of_text(0), skip=skipped).numpy() for name, each in (("logit", logit), ("tuned", tuned))}
 negative = {name: (values < 0).mean(1) for name, values in cosines.items()}
+for name, values in cosines.items():
+    glue(f"negative_{name}", int((np.median(values, axis=1) < 0).sum()), display=False)
+glue("depth", depth, display=False)
 alignment = pd.concat({name: pd.DataFrame(values).rename_axis("layer").rename_axis("sequence", axis=1).stack().rename("cosine") for name, values in cosines.items()}, names=["lens"]).reset_index()
 
 # %% mystnb={"figure": {"caption": "**Blocks against the gradient.** Cosine between the gradient of a lens's loss and what a block adds to the stream, SmolLM2. Left: the loss of the logit lens, as in the paper; right: that of the tuned lens. Dots: each of `gradient_sequences` held-out sequences of `gradient_length` tokens; lines: median. Orange squares: medians of the paper's [Pythia-12B]{.paper} by relative depth, logit lens, with sequences of [2048]{.paper} tokens. Below the black line a block lowers the loss to first order.", "name": "fig-lens-gradient"}, "image": {"alt": "Two panels of dots of cosines by layer with the median as a line. With the logit lens the line wanders around zero in the first two thirds of the layers and is negative after; with the tuned lens it is negative nearly everywhere. Orange squares of the published model lie slightly below zero at every layer."}} tags=["hide-input"]
@@ -330,12 +333,17 @@ axes[0].legend()
 figures.save(fig, "fig-lens-gradient", data={"cosines": alignment, "paper": published})
 
 # %% [markdown]
+# Of the {glue:text}`depth` medians {glue:text}`negative_logit` are negative with the logit lens and
+# {glue:text}`negative_tuned` with the tuned lens. Short sequences make each cosine noisy, so that the share of sequences
+# asks more of this model than the paper's long ones ask of theirs; the median does not.
+#
 # ## An injected instruction in the trajectory
 #
 # Two-choice questions on the sentiment of a review, with answered examples in front; in half of the prompts an instruction
 # to give the wrong answer stands before the place of the answer, in the paper's words. A detector learns from normal
 # prompts only: from the log-odds of the two answers at every layer, by either lens; the baseline is a Mahalanobis distance
-# on hidden states, for which a layer has to be chosen, so that all of them are shown.
+# on hidden states, for which a layer has to be chosen, so that all of them are shown. That baseline sees the words of the
+# instruction themselves, and the length of the prompt; a trajectory sees only what the layers make of the answer.
 
 # %%
 prompts = {injected: lenses.sentiment_prompts(num_prompts, num_shots=num_shots, injected=injected, seed=seed + 4) for injected in (False, True)}

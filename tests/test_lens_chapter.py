@@ -24,6 +24,7 @@ from devinterp_core.lens import (
     model_influence,
     sentiment_prompts,
     transfer_cross_entropy,
+    transfer_losses,
 )
 from devinterp_core.lens.injection import CHOICES
 from devinterp_core.lens.smollm2 import stand_in
@@ -136,6 +137,12 @@ def test_leaving_out_positions_is_what_longer_or_shorter_texts_would_give():
     table = transfer_cross_entropy(lens, [tokens], [2, 0], skip=2)
     assert table.shape == (2, 2)
     assert np.isclose(table[1, 0], -float(log_q.gather(2, goal).mean()), atol=1e-5)
+    longer = some_tokens(2, 9, seed=4)
+    both = transfer_cross_entropy(lens, [tokens, longer], [2, 0], skip=2)
+    parts = [transfer_losses(lens, each, [2, 0], skip=2) for each in (tokens, longer)]
+    assert parts[0].shape == (5, 2, 2) and np.allclose(parts[0].mean(0), table)
+    assert np.allclose(both, (20 * table + 12 * parts[1].mean(0)) / 32)
+    assert np.isclose(parts[0][3, 1, 0], -float(log_q[3].gather(1, goal[3]).mean()), atol=1e-5)
     with pytest.raises(ValueError, match="translators for layers"):
         transfer_cross_entropy(lens, [tokens], [LAYERS])
     h = states[0][:, :-1].clone().requires_grad_()

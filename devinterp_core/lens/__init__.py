@@ -45,6 +45,7 @@ from devinterp_core.lens.transfer import (
     covariance_similarity,
     hidden_covariances,
     transfer_cross_entropy,
+    transfer_losses,
     transfer_penalty,
 )
 
@@ -84,5 +85,6 @@ __all__ = [
     "stimulus_response_alignment",
     "train_lens",
     "transfer_cross_entropy",
+    "transfer_losses",
     "transfer_penalty",
 ]

@@ -60,7 +60,7 @@ def detect(
         scores = _SCORES[detector](train, np.concatenate([test, anomalous]), seed + split)
         rng = np.random.default_rng([seed, split])
         areas.append(bootstrap_auroc(scores[: len(test)], scores[len(test) :], num_bootstraps, rng))
-    low, median, high = np.quantile(np.concatenate(areas), (0.025, 0.5, 0.975))
+    low, median, high = np.quantile(np.concatenate(areas), (0.025, 0.5, 0.975)).clip(0, 1)  # rounding may pass 1
     return Detection(float(median), float(low), float(high))
 
 

@@ -4,14 +4,13 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from .lenses import TunedLens
 from .model import LensModel
 
 
-@torch.no_grad()
 def transfer_cross_entropy(
     lens: TunedLens, batches: Iterable[Tensor], layers: Sequence[int] | None = None, *, skip: int = 0
 ) -> Float[np.ndarray, "trained tested"]:
@@ -31,24 +30,41 @@ def transfer_cross_entropy(
     Raises:
         ValueError: no batches, sequences of one token, tokens or layers out of range.
     """
+    total, count = 0.0, 0
+    for tokens in batches:
+        predicted = tokens.shape[1] - skip - 1
+        total = total + transfer_losses(lens, tokens, layers, skip=skip).sum(0) * predicted
+        count += len(tokens) * predicted
+    if not count:
+        raise ValueError("no tokens to predict: give batches of sequences of two tokens or more")
+    return total / count
+
+
+@torch.no_grad()
+def transfer_losses(
+    lens: TunedLens, tokens: Int[Tensor, "sequence position"], layers: Sequence[int] | None = None, *, skip: int = 0
+) -> Float[np.ndarray, "sequence trained tested"]:
+    """The same for each sequence, from which an interval can be made: its mean over sequences is their cross-entropy.
+
+    Raises:
+        ValueError: sequences without a token to predict, tokens or layers out of range.
+    """
     model, readout = lens.model, lens.model.readout
     layers = list(range(lens.num_layers)) if layers is None else list(layers)
     if not layers or not set(layers) <= set(range(lens.num_layers)):
         raise ValueError(f"the lens has translators for layers 0 to {lens.num_layers - 1}, got {layers}")
-    total, count = torch.zeros(len(layers), len(layers), dtype=torch.float64), 0
-    for tokens in batches:
-        states = [state[:, skip:-1].flatten(0, 1) for state in model.hidden_states(tokens)]
-        goal = tokens[:, skip + 1 :].flatten().to(model.device)
-        for place in torch.arange(len(goal), device=model.device).split(readout.chunk_size()):
-            teacher = readout.teacher_of_tokens(goal[place])
-            for row, trained in enumerate(layers):
-                for column, tested in enumerate(layers):
-                    translated = lens.transform(states[tested][place], trained)
-                    total[row, column] += readout.divergence(translated, teacher).sum().item()
-        count += len(goal)
-    if not count:
-        raise ValueError("no tokens to predict: give batches of sequences of two tokens or more")
-    return (total / count).numpy()
+    if skip < 0 or tokens.ndim != 2 or tokens.shape[1] < 2 + skip:
+        raise ValueError(f"no tokens to predict: give sequences of two tokens or more after the {skip} skipped")
+    states = [state[:, skip:-1].flatten(0, 1) for state in model.hidden_states(tokens)]
+    goal = tokens[:, skip + 1 :].flatten().to(model.device)
+    losses = torch.zeros(len(goal), len(layers), len(layers), dtype=torch.float64)
+    for place in torch.arange(len(goal), device=model.device).split(readout.chunk_size()):
+        teacher = readout.teacher_of_tokens(goal[place])
+        for row, trained in enumerate(layers):
+            for column, tested in enumerate(layers):
+                translated = lens.transform(states[tested][place], trained)
+                losses[place.cpu(), row, column] = readout.divergence(translated, teacher).double().cpu()
+    return losses.view(len(tokens), -1, len(layers), len(layers)).mean(1).numpy()
 
 
 def transfer_penalty(
