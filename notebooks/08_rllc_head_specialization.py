@@ -52,7 +52,7 @@ grid_step_size: list[float] = [2e-3, 1e-3, 5e-4]  # of each of them
 num_probes: int = 8  # random sign vectors for the Hessian's trace
 num_trace_sequences: int = 128  # on which the traces are measured
 text_wrllc: bool = False  # whether the text model's wrLLCs are estimated; False draws the recorded ones
-text_points: int = 8  # checkpoints of the text model for them
+text_points: int = 4  # checkpoints of the text model for them
 
 # %%
 import matplotlib.pyplot as plt
