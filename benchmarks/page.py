@@ -12,6 +12,11 @@ ROOT = Path(__file__).parent.parent
 TARGET = 1.25  # a sampler step over a bare forward and backward pass, at most
 NOISE_IN_USE = "PyTorch normal_, float32, contiguous"
 
+LANGUAGE = (
+    ("refined", "Refined learning coefficients of all heads", page_language.refined),
+    ("lens", "A training step of the tuned lens", page_language.lens),
+)
+
 OPENING = """# Benchmarks
 
 How long one step of one chain takes here and in devinterp, the library of the
@@ -273,14 +278,12 @@ def page(record: dict, trained: dict, language: dict[str, tuple]) -> str:
 
 
 def main() -> None:
-    record, trained, refined, lens = (
-        json.loads((ROOT / "data" / "recorded" / f"benchmarks{name}.json").read_text())
-        for name in ("", "_training", "_refined", "_lens")
-    )
-    language = {
-        "Refined learning coefficients of all heads": page_language.refined(refined),
-        "A training step of the tuned lens": page_language.lens(lens),
-    }
+    folder = ROOT / "data" / "recorded"
+    record, trained = (json.loads((folder / f"benchmarks{name}.json").read_text()) for name in ("", "_training"))
+    language = {}
+    for name, title, section in LANGUAGE:
+        if (folder / f"benchmarks_{name}.json").exists():  # until `make bench` has made it, the page is without
+            language[title] = section(json.loads((folder / f"benchmarks_{name}.json").read_text()))
     (ROOT / "book" / "benchmarks.md").write_text(page(record, trained, language))
 
 

@@ -422,6 +422,12 @@ for ax, (layer, part) in zip(axes[1:], last.groupby("layer"), strict=True):
 figures.save(fig, "fig-rllc-text", data={"wrllc": text_curves, "heads": scores.assign(type=types).reset_index(names="head")})
 
 # %% [markdown]
+# Our reading of the two worlds, not tested beyond the sweep: at this temperature a wrLLC is close to a trace of the Hessian, so
+# it tells how much loss hangs on a head rather than how complicated the head is. In the synthetic language much loss hangs
+# on multigrams, and the more rules, the more. In the text model a single head does all the copying, and code has much to
+# copy.
+
+# %% [markdown]
 # ## Claims
 #
 # Differences between heads use that all heads of a model met the same minibatches; with so few models the intervals
