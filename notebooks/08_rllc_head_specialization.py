@@ -17,7 +17,7 @@
 # 2. Are heads that memorise multigrams above induction heads, as in the paper? An earlier trial of ours found the opposite.
 # 3. What does the wrLLC measure that simpler numbers, such as the trace of the Hessian, do not?
 #
-# In the synthetic language of the [last chapter](07_language_model_development.md) every token comes with the rule that
+# In the synthetic language of the [last chapter](07_language_model_development.ipynb) every token comes with the rule that
 # made it. What a head is for, and how many multigrams depend on it, is therefore counted and not estimated. The order of the
 # head types is then followed through a sweep over how much there is to memorise, and looked at in a model of real text.
 
