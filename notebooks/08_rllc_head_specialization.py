@@ -228,7 +228,7 @@ for index, model in enumerate(finals):
     for head in heads:
         error = float(hessian[head].std() / num_probes**0.5)
         row = {"seed": index, "head": head, "hessian": float(hessian[head].mean()), "hessian_error": error}
-        norm = sum(float(p[masks[head][name]].square().sum()) for name, p in model.named_parameters() if name in masks[head]) ** 0.5
+        norm = sum(float(p.detach()[masks[head][name]].square().sum()) for name, p in model.named_parameters() if name in masks[head]) ** 0.5
         traces.append(row | {"fisher": float(fisher[head].mean()), "norm": norm})
 final = final.merge(pd.DataFrame(traces))
 final["by_trace"] = n_beta / (2 * localization) * final.hessian
