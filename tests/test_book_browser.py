@@ -98,6 +98,10 @@ def visit(browser, site, name):
     with opened(browser, site, name, requests, complaints) as page:
         page.wait_for_load_state("networkidle")
         page.evaluate("window.MathJax && MathJax.startup ? MathJax.startup.promise : null")
+        # images below the first screens load when they are scrolled to: ask for them now; broken ones have no width
+        page.evaluate(
+            "Promise.all([...document.images].map(i => { i.loading = 'eager'; return i.decode().catch(() => null) }))"
+        )
         content = page.evaluate(
             """() => ({
                 url: location.href,
