@@ -76,12 +76,13 @@ from devinterp_core.companion import claims, figures
 from devinterp_core.companion.dynamics import draw_essential_dynamics
 from devinterp_core.companion.output import cache_folder, output_folder
 from devinterp_core.companion.project import root
+from devinterp_core.companion.recorded import recorded_text_run
 from devinterp_core.language.development import head_scores, make_probe, model_scores
 from devinterp_core.llc import coefficient_table
 from devinterp_core.sampler import sample_many
 from devinterp_core.train import TrainingSettings, log_and_linear_steps, train
 from devinterp_core.trajectory.crossing import crossing_step, halfway_step
-from devinterp_core.transformer import Transformer
+from devinterp_core.transformer import Transformer, attention_only
 
 torch.set_num_threads(1)
 figures.use_style()
@@ -108,7 +109,7 @@ shown = pd.DataFrame({"token": example.tokens[0].tolist(), "made by": [language.
 shown.head(24).transpose()
 
 # %%
-config = language.attention_only(world.vocabulary.size, width, num_heads, length)
+config = attention_only(world.vocabulary.size, width, num_heads, length)
 synthetic = train(
     [Transformer(config, seed=seed + index) for index in range(num_seeds)],
     language.LanguageStream((world,) * num_seeds, batch_size, length, seeds=tuple(seed + i for i in range(num_seeds))),
@@ -137,7 +138,7 @@ glue("training_seconds", synthetic.record["seconds"], display=False)
 # %%
 if text_steps:
     corpus = language.text_corpus(text_sources, text_vocabulary)
-    text_config = language.attention_only(
+    text_config = attention_only(
         text_vocabulary, text_width, text_heads, text_length, d_head=text_head_size, sinusoidal_positions=True
     )
     text = train(
@@ -158,7 +159,7 @@ if text_steps:
     wanted = [0, *np.geomspace(max(1, text_steps / 2000), text_steps, text_kept - 1)]
     text.export(output_folder() / "checkpoints", [text.nearest(step) for step in wanted])
 else:
-    text, corpus, text_length, text_batch_size = language.recorded_text_run(recorded_text / "checkpoints")
+    text, corpus, text_length, text_batch_size = recorded_text_run(recorded_text / "checkpoints")
 glue("text_parameters", sum(p.numel() for p in text.template.parameters()), display=False)
 glue("text_tokens", text.steps[-1] * text_batch_size * text_length / 1e6, display=False)
 

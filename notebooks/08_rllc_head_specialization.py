@@ -65,11 +65,12 @@ from devinterp_core import language
 from devinterp_core.companion import claims, figures, intervals
 from devinterp_core.companion.output import cache_folder, output_folder
 from devinterp_core.companion.project import root
+from devinterp_core.companion.recorded import recorded_text_run
 from devinterp_core.language.development import head_scores, make_probe
 from devinterp_core.llc import coefficient_table, fisher_traces, hessian_traces, refined_llc
 from devinterp_core.train import TrainingSettings, log_and_linear_steps, train
 from devinterp_core.trajectory.clusters import adjusted_rand, cluster_curves
-from devinterp_core.transformer import Transformer, all_heads, head_mask
+from devinterp_core.transformer import Transformer, all_heads, attention_only, head_mask
 
 torch.set_num_threads(1)
 figures.use_style()
@@ -101,7 +102,7 @@ settings = TrainingSettings(
 steps = log_and_linear_steps(num_steps, num_log_checkpoints, num_linear_checkpoints)
 trainings = {}
 for num_layers in (2, 1):
-    config = language.attention_only(world.vocabulary.size, width, num_heads, length, num_layers=num_layers)
+    config = attention_only(world.vocabulary.size, width, num_heads, length, num_layers=num_layers)
     trainings[num_layers] = train(
         [Transformer(config, seed=seed + index) for index in range(num_seeds)],
         stream,
@@ -150,7 +151,6 @@ behaviour.round(2)
 
 # %%
 chain_data = world.draw(2048, length, seed=80_000 + seed).tokens
-masks = {head: head_mask(finals[0], head) for head in heads}
 sgld = {
     "num_chains": num_chains,
     "num_burnin": num_burnin,
@@ -163,7 +163,7 @@ sgld = {
 
 def wrllc(model, data=chain_data, loss=language.next_token_loss, beta=n_beta, gamma=localization, epsilon=step_size, **labels):
     """Table of every head's refined LLC."""
-    own = masks if model.config == finals[0].config else {head: head_mask(model, head) for head in all_heads(model)}
+    own = {head: head_mask(model, head) for head in all_heads(model)}
     draws = refined_llc(model, data, loss, own, n_beta=beta, localization=gamma, step_size=epsilon, **sgld)
     return coefficient_table(draws, pd.DataFrame([labels | {"head": head} for head in own]))
 
@@ -221,6 +221,7 @@ figures.save(fig, "fig-rllc-curves", data={"curves": curves, "behaviour": behavi
 
 # %%
 glue("curvature_bound", localization / n_beta, display=False)
+masks = {head: head_mask(finals[0], head) for head in heads}
 traces = []
 for index, model in enumerate(finals):
     hessian = hessian_traces(model, chain_data[:num_trace_sequences], language.next_token_loss, masks, num_probes=num_probes, seed=seed)
@@ -305,7 +306,7 @@ circuit = pd.concat(circuit, ignore_index=True).merge(final[["seed", "head", "ll
 glue("loss_of_one_layer", circuit.loss_of_one_layer.mean(), display=False)
 glue("loss_of_two_layers", circuit.loss_of_two_layers.mean(), display=False)
 
-# %% mystnb={"figure": {"caption": "**Circuits.** Left: final wrLLC of each head against a one-layer model's predictions (vertical) and on the data (horizontal), one point a head, `num_seeds` models, coloured by role, circles layer 0, triangles layer 1; dashed: equality; bars: one standard error. Others: ablating a head of each layer jointly beyond one by one, in nats a token, on the tokens of four kinds of rules, model of seed 0. Red: one head stands in for the other; blue: one is of no use without the other.", "name": "fig-rllc-circuit"}, "image": {"alt": "A scatter plot below the diagonal for some heads, and four small heat maps of interactions between heads of the two layers."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "**Circuits.** Left: final wrLLC of each head against a one-layer model's predictions (vertical) and on the data (horizontal), one point a head, `num_seeds` models, coloured by role, circles layer 0, triangles layer 1; dashed: equality; bars: one standard error. Others: ablating a head of each layer jointly beyond one by one, in nats a token, on the tokens of four kinds of rules, model of seed 0. Red: one head stands in for the other; blue: one is of no use without the other; bracketed numbers are the ends of the colour scale.", "name": "fig-rllc-circuit"}, "image": {"alt": "A scatter plot below the diagonal for some heads, and four small heat maps of interactions between heads of the two layers."}} tags=["hide-input"]
 fig, axes = plt.subplots(1, 5, figsize=figures.size("double", 0.3), width_ratios=[1.5, 1, 1, 1, 1])
 for row in circuit.itertuples():
     marker = "o" if row.head.startswith("0") else "^"
@@ -378,15 +379,19 @@ figures.save(fig, "fig-rllc-sweep", data=sweep)
 # the paper are the multigram heads.
 
 # %%
-text = language.recorded_text_run(recorded / "language_model/checkpoints")
+text = recorded_text_run(recorded / "language_model/checkpoints")
 text_model = text.checkpoints.model(text.checkpoints.steps[-1])
 sources = text.corpus.sources
 samples = {s: language.text_sequences(text.corpus, s, 24, text.length, seed=seed + 1, held_out=True) for s in sources}
 mixed = torch.cat(list(samples.values()))
 scores = pd.DataFrame(head_scores(text_model, make_probe(mixed, mixed, text.corpus.num_tokens, block_length=24, seed=seed))).T
+with torch.no_grad():
+    text_losses = language.next_token_losses(text_model(mixed), mixed)
+ablated = {head: language.ablated_losses(text_model, mixed, head, "mean by position") for head in scores.index}
+scores["ablation"] = {head: float((losses - text_losses).mean()) for head, losses in ablated.items()}
 thresholds = {"prefix_matching": 0.3, "previous_token": 0.2, "current_token": 0.3}
 types = scores[list(thresholds)].gt(pd.Series(thresholds)).apply(lambda row: row.idxmax() if row.any() else "other", axis=1)
-text_steps = sorted({text.checkpoints.nearest(text.checkpoints.steps[-1] / 5**k) for k in range(text_points)})
+text_steps = sorted({text.checkpoints.nearest(text.checkpoints.steps[-1] / 2.5**k) for k in range(text_points)})
 if text_wrllc:
     own = {s: language.text_sequences(text.corpus, s, 1024, text.length, seed=seed + 2) for s in sources}
     found = []
@@ -401,8 +406,25 @@ else:
 text_curves = text_curves.assign(type=text_curves["head"].map(types), layer=text_curves["head"].str[0])
 scores.assign(type=types).round(2)
 
-# %% mystnb={"figure": {"caption": "**wrLLC of the heads of the trained text model** (recorded). Left: on the training mixture, every head, coloured by its type. Middle and right: refined by data, on code against prose, layer 0 and layer 1; dashed: equality. One model, two chains a head; bars: one standard error, which for differences between heads is too large, as all met the same minibatches.", "name": "fig-rllc-text"}, "image": {"alt": "Left, points of sixteen heads. Middle and right, code against prose: most heads lie near or below the diagonal, the previous-token and induction heads above it."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "**wrLLC of every head of the text model over training** (recorded), refined by data (columns: training mixture, prose, code), one curve a head, rows: layers, coloured by the head's type at the end. One model, two chains a head; bars: one standard error, which for differences between heads is too large, as all met the same minibatches.", "name": "fig-rllc-text-curves"}, "image": {"alt": "Six line charts of refined learning coefficients against the training step."}} tags=["hide-input"]
 type_colors = {"prefix_matching": figures.COLORS["vermillion"], "previous_token": figures.COLORS["purple"], "current_token": figures.COLORS["green"], "other": figures.COLORS["blue"]}
+fig, axes = plt.subplots(2, 3, figsize=figures.size("double", 0.62), sharex=True, sharey=True)
+for (layer, name), part in text_curves.groupby(["layer", "data_set"]):
+    ax = axes[int(layer), ["both", *sources].index(name)]
+    for head, curve in part.groupby("head"):
+        ax.errorbar(curve.step, curve.llc, curve.standard_error, color=type_colors[types[head]], marker=".", ms=4, lw=1)
+    ax.set(xscale="log", title=f"layer {layer}, {'prose and code' if name == 'both' else name}")
+for kind in types.unique():
+    axes[1, 0].plot([], [], color=type_colors[kind], label=kind.replace("_", " "))
+axes[1, 0].legend(fontsize=6)
+axes[0, 0].set_ylim(0, None)
+for ax in axes[:, 0]:
+    ax.set_ylabel("wrLLC")
+for ax in axes[1]:
+    ax.set_xlabel("training step")
+figures.save(fig, "fig-rllc-text-curves", data=text_curves)
+
+# %% mystnb={"figure": {"caption": "**wrLLC of the heads of the trained text model** (recorded). Left: on the training mixture, every head, coloured by its type. Middle and right: refined by data, on code against prose, layer 0 and layer 1; dashed: equality. One model, two chains a head; bars: one standard error, which for differences between heads is too large, as all met the same minibatches.", "name": "fig-rllc-text"}, "image": {"alt": "Left, points of sixteen heads. Middle and right, code against prose: in layer 1 only the induction head lies above the diagonal, in layer 0 two heads do."}} tags=["hide-input"]
 last = text_curves[text_curves.step == text_curves.step.max()]
 fig, axes = plt.subplots(1, 3, figsize=figures.size("double", 0.38))
 for place, row in enumerate(last[last.data_set == "both"].itertuples()):
@@ -422,10 +444,10 @@ for ax, (layer, part) in zip(axes[1:], last.groupby("layer"), strict=True):
 figures.save(fig, "fig-rllc-text", data={"wrllc": text_curves, "heads": scores.assign(type=types).reset_index(names="head")})
 
 # %% [markdown]
-# Our reading of the two worlds, not tested beyond the sweep: at this temperature a wrLLC is close to a trace of the Hessian, so
-# it tells how much loss hangs on a head rather than how complicated the head is. In the synthetic language much loss hangs
-# on multigrams, and the more rules, the more. In the text model a single head does all the copying, and code has much to
-# copy.
+# Our reading of the two worlds: at this temperature a wrLLC is close to a trace of the Hessian, so it tells how much loss
+# hangs on a head rather than how complicated the head is. In the synthetic language much loss hangs on multigrams, and the
+# more rules, the more. In the text model a single head does all the copying, and code has much to copy. The last claim puts
+# the text model's wrLLCs beside the loss by ablation.
 
 # %% [markdown]
 # ## Claims
@@ -542,7 +564,7 @@ sheet.add(
     + ", ".join(f"{name}: {gap:+.2f}" for name, gap in gaps.items()) + "; interval: their range",
 )
 upper = last[last.layer == "1"].pivot(index="head", columns="data_set", values="llc").assign(type=types)
-induction, others = upper[upper.type == "prefix_matching"], upper[upper.type == "other"]
+induction, others = upper[upper.type == "prefix_matching"], upper[upper.type != "prefix_matching"]
 for name, above_expected in (("both", True), (sources[-1], False)):
     difference = float(others[name].mean() - induction[name].mean()) if len(induction) and len(others) else float("nan")
     spread = (others[name].min() - induction[name].max(), others[name].max() - induction[name].min()) if len(induction) and len(others) else "none"
@@ -562,6 +584,16 @@ sheet.add(
     interval=(float(jump.min()), float(jump.max())),
     holds=bool(len(induction) and len(others) and jump[induction.index].mean() > jump[others.index].mean()),
     detail=f"ratio of the two wrLLCs, mean over induction heads; others {float(jump[others.index].mean()):.2f}; interval: range over layer 1",
+)
+both = last[last.data_set == "both"].set_index("head").llc
+correlation, interval = intervals.of_rank_correlation(scores.ablation[both.index], both, seed=seed)
+sheet.add(
+    "The text model: the wrLLC orders the heads as the loss by ablation does",
+    paper="not stated",
+    measured=correlation,
+    interval=interval,
+    holds=interval[0] > 0,
+    detail=f"Spearman over {len(both)} heads of both layers, mean ablation on {len(mixed)} held-out sequences; bootstrap over heads",
 )
 sheet.finish()
 

@@ -72,6 +72,7 @@ from devinterp_core.companion import claims, figures
 from devinterp_core.companion.intervals import bootstrap_ratio
 from devinterp_core.companion.output import cache_folder, output_folder
 from devinterp_core.companion.project import root
+from devinterp_core.companion.recorded import recorded_text_run
 from devinterp_core.companion.token_table import draw_token_table
 from devinterp_core.lens.smollm2 import stand_in
 
@@ -397,7 +398,7 @@ figures.save(fig, "fig-lens-injection", data={"areas": detection, "baseline": sw
 # are fitted anew at each of some of its recorded checkpoints, by least squares and `text_steps` steps of training.
 
 # %%
-text, corpus, text_length, _ = language.recorded_text_run(recorded_text / "checkpoints")
+text, corpus, text_length, _ = recorded_text_run(recorded_text / "checkpoints")
 passages = {"tokenizer": corpus.tokenizer(), "sources": corpus.sources, "length": text_length, "prefix": 0}
 text_held_out = language.PassageStream(**passages, batch_size=text_sequences, seed=seed + 5, held_out=True)(0)
 kept = sorted({text.nearest(step) for step in [0, *np.geomspace(max(1, text.steps[-1] / 1000), text.steps[-1], num_checkpoints - 1)]})

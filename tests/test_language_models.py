@@ -6,9 +6,10 @@ import math
 import pytest
 import torch
 
-from devinterp_core.language import TextStream, attention_only, next_token_loss, recorded_text_run, text_corpus
+from devinterp_core.companion.recorded import recorded_text_run
+from devinterp_core.language import TextStream, next_token_loss, text_corpus
 from devinterp_core.train import TrainingSettings, train
-from devinterp_core.transformer import Transformer, TransformerConfig
+from devinterp_core.transformer import Transformer, TransformerConfig, attention_only
 
 
 def test_the_papers_architecture_has_its_number_of_parameters():

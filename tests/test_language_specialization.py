@@ -10,13 +10,12 @@ from devinterp_core.language import (
     SyntheticLanguage,
     ablated_losses,
     ablation_shares,
-    attention_only,
     divergence_from_baseline,
     head_roles,
     joint_ablation,
     next_token_losses,
 )
-from devinterp_core.transformer import Transformer
+from devinterp_core.transformer import Transformer, attention_only
 
 
 def test_shares_are_of_the_summed_rise_and_falls_count_for_nothing():

@@ -28,7 +28,7 @@ from devinterp_core.lens import (
 )
 from devinterp_core.lens.injection import CHOICES
 from devinterp_core.lens.smollm2 import stand_in
-from devinterp_core.train.recorded import recorded_checkpoints, recorded_config
+from devinterp_core.companion.recorded import recorded_checkpoints, recorded_config
 from devinterp_core.transformer import TransformerConfig
 
 # --- prompts ----------------------------------------------------------------------------------------------------------

@@ -12,7 +12,6 @@ r"""Language: real texts, a synthetic language whose every token has a known rul
     ablation         losses of single tokens without heads, or without positions
     multigrams       which rules a model has memorised, which depend on a head
     specialization   what kind of rule each head serves
-    models           the papers' architecture, recorded trainings
     development      what is measured of a model at each checkpoint
 
 Reference: Hoogland et al. (2024), arXiv:2402.02364; Wang et al. (2025), arXiv:2410.02984.
@@ -20,7 +19,6 @@ Reference: Hoogland et al. (2024), arXiv:2402.02364; Wang et al. (2025), arXiv:2
 
 from devinterp_core.language.ablation import ablated_losses, positional_ablation_gap
 from devinterp_core.language.loss import check_tokens, divergence_from_baseline, next_token_loss, next_token_losses
-from devinterp_core.language.models import TextRun, attention_only, recorded_text_run
 from devinterp_core.language.multigrams import RuleReport, dependent_rules, mean_by_kind, memorised_rules
 from devinterp_core.language.ngrams import (
     bigram_counts,
@@ -57,11 +55,9 @@ __all__ = [
     "RuleReport",
     "SyntheticLanguage",
     "TextCorpus",
-    "TextRun",
     "TextStream",
     "ablated_losses",
     "ablation_shares",
-    "attention_only",
     "bigram_counts",
     "bigram_distribution",
     "bigram_entropy",
@@ -85,7 +81,6 @@ __all__ = [
     "prefix_matching_score",
     "previous_token_score",
     "q_composition",
-    "recorded_text_run",
     "repeated_random_tokens",
     "text_corpus",
     "text_sequences",

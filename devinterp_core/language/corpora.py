@@ -10,10 +10,12 @@ import importlib.util
 import io
 import re
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
+# Every such document is kept out of training.
+HELD_OUT_EVERY = 20
 TEXT_SUFFIXES = (".txt", ".md", ".py", ".html", ".htm", ".gz")
 # Columns in which the papers' data sets hold their text.
 TEXT_COLUMNS = ("text", "content", "contents", "code")
@@ -54,6 +56,11 @@ def documents(source: str, limit: int | None = None) -> list[str]:
     if not texts:
         raise ValueError(f"the source {source!r} holds no text")
     return texts
+
+
+def held_out_part(texts: Sequence[str], held_out: bool) -> list[str]:
+    """Every twentieth document, which training does not see, or all the others."""
+    return [text for i, text in enumerate(texts) if (i % HELD_OUT_EVERY == HELD_OUT_EVERY - 1) == held_out]
 
 
 def folder_texts(folder: Path) -> Iterator[str]:

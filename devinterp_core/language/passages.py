@@ -9,8 +9,7 @@ from jaxtyping import Int
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from devinterp_core.language.corpora import documents
-from devinterp_core.language.tokenizer import HELD_OUT_EVERY
+from devinterp_core.language.corpora import documents, held_out_part
 
 # Characters read for each token wanted: enough in prose and code, and a passage that runs short is drawn again.
 CHARACTERS = 8
@@ -90,9 +89,7 @@ def token_bytes(tokenizer: Tokenizer, tokens: Int[Tensor, "*shape"]) -> Int[Tens
 
 @lru_cache(maxsize=8)
 def _long_documents(source: str, held_out: bool, characters: int) -> tuple[str, ...]:
-    texts = documents(source)
-    own = [text for i, text in enumerate(texts) if (i % HELD_OUT_EVERY == HELD_OUT_EVERY - 1) == held_out]
-    long = tuple(text for text in own if len(text) >= characters)
+    long = tuple(text for text in held_out_part(documents(source), held_out) if len(text) >= characters)
     if not long:
         raise ValueError(f"{source!r} has no {'held-out ' if held_out else ''}document of {characters} characters")
     return long

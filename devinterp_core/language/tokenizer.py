@@ -9,11 +9,9 @@ from functools import lru_cache
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from devinterp_core.language.corpora import documents
+from devinterp_core.language.corpora import HELD_OUT_EVERY, documents, held_out_part
 
 BOS = "<bos>"
-# Every such document is kept out of training.
-HELD_OUT_EVERY = 20
 # A byte-level vocabulary begins with the 256 bytes.
 SMALLEST = 257
 
@@ -122,8 +120,7 @@ def _documents(source: str, limit: int | None) -> tuple[str, ...]:
 
 
 def _part(corpus: TextCorpus, source: str, held_out: bool) -> list[str]:
-    texts = _documents(source, corpus.limit)
-    return [text for i, text in enumerate(texts) if (i % HELD_OUT_EVERY == HELD_OUT_EVERY - 1) == held_out]
+    return held_out_part(_documents(source, corpus.limit), held_out)
 
 
 @lru_cache(maxsize=4)

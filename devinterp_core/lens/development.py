@@ -20,7 +20,6 @@ def lens_over_training(
     settings: LensTraining,
     *,
     num_regression: int,
-    skip: int = 0,
 ) -> pd.DataFrame:
     """Loss of both lenses at every layer of every checkpoint.
 
@@ -31,9 +30,8 @@ def lens_over_training(
         models: training step to the model there.
         batches: step of a lens's training to tokens.
         held_out: sequences on which the lenses are compared.
-        settings: of each lens's training.
+        settings: of each lens's training; its `skip` holds for the least squares and the comparison, too.
         num_regression: batches of the least squares.
-        skip: positions left out, as in `settings`.
 
     Returns:
         One row for each `step`, `lens` (`logit`, `tuned`), `layer` (the last being the model) and `sequence`:
@@ -48,9 +46,9 @@ def lens_over_training(
     for step, module in models.items():
         model = LensModel(module)
         tuned = TunedLens(model)
-        fit_least_squares(tuned, batches, num_regression, skip=skip)
+        fit_least_squares(tuned, batches, num_regression, skip=settings.skip)
         train_lens(tuned, batches, settings, progress=False)
         for name, lens in (("logit", LogitLens(model)), ("tuned", tuned)):
-            means = evaluate_lens(lens, [held_out], skip=skip)[["cross_entropy", "kl"]]
+            means = evaluate_lens(lens, [held_out], skip=settings.skip)[["cross_entropy", "kl"]]
             tables.append(means.to_dataframe().reset_index().assign(step=step, lens=name))
     return pd.concat(tables, ignore_index=True)

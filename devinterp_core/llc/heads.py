@@ -23,6 +23,7 @@ from devinterp_core.transformer.model import Block, Transformer
 from devinterp_core.vectorized import traced
 
 from .cross_entropy import next_token_losses_of_stream
+from .merged_attention import MergedAttention
 
 # Tokens that go through the network together: 2,048 x 64 floats are half of a second-level cache.
 PIECE_TOKENS = {"cpu": 2048}
@@ -174,11 +175,18 @@ class _Below(nn.Module):
         width, like = model.config.d_model, model.ln_final.w.detach()
         # the outputs are not needed: an unembedding of one token costs nothing
         self.model.unembed = nn.ParameterDict({"W_U": like.new_zeros(width, 1), "b_U": like.new_zeros(1)})
+        self.model.blocks.apply(_merge)
         points = ("hook_resid_pre", "attn.hook_z", "hook_attn_out")
         self.names = [f"blocks.{layer}.{point}" for layer in layers for point in points]
 
     def forward(self, inputs: Tensor) -> "_Frozen":
         return _Frozen(self.model, self.model.run_with_cache(inputs, self.names)[1])
+
+
+def _merge(module: nn.Module) -> None:
+    """Give a block the attention that is faster here."""
+    if isinstance(module, Block):
+        module.attn = MergedAttention(module.attn)
 
 
 class _Frozen:
@@ -207,7 +215,10 @@ class _FromHead(nn.Module):
                 setattr(self.block, child, getattr(whole, child))
         if model.config.attention_bias:  # it belongs to no head: it is among the others
             self.block.attn.b_O = nn.Parameter(torch.zeros_like(whole.attn.b_O))
-        self.above, self.ln_final, self.unembed = model.blocks[layer + 1 :], model.ln_final, model.unembed
+        self.above = copy.deepcopy(model.blocks[layer + 1 :], {id(p): p for p in model.parameters()})
+        self.block.apply(_merge)
+        self.above.apply(_merge)
+        self.ln_final, self.unembed = model.ln_final, model.unembed
         self.positions = model.pos_embed["W_pos"] if model.config.positions == "shortformer" else None
         self.own = [name.split(".", 2)[2] for name in target.names]  # attn.W_Q ...
         self.shapes = [(1, *shape[1:]) for shape in target.shapes]

@@ -22,6 +22,9 @@ from .target import Batch, Loss, Target, checked_mask, make_target
 
 # Bytes written in one evaluation of the components that are evaluated together: beyond the caches, more is slower.
 STACK_BYTES = 128 * 2**20
+# Bytes written for one chain of one component from which every chain is evaluated alone: launching then takes no time
+# beside the arithmetic, and the products of one model are faster than batched ones.
+ALONE_BYTES = 192 * 2**20
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,30 @@ class ScatteredStack:
         return losses.movedim(2, 0), gradient.view(w.shape[1], w.shape[0], -1).transpose(0, 1)
 
 
+class OneByOne:
+    """Components whose every chain is evaluated alone.
+
+    Args:
+        components: alike in names and size.
+    """
+
+    def __init__(self, components: list[Component]):
+        self.components = components
+        self.module = _Scattered(components)
+
+    def losses_and_gradient(self, w: Tensor, batch: tuple[Tensor, ...], shared: bool) -> tuple[Tensor, Tensor]:
+        losses, gradient = [], torch.empty_like(w)
+        for chain in range(w.shape[1]):
+            data = batch if shared else tuple(t[chain] for t in batch)
+            for k, index in enumerate(self.module.index):
+                with torch.enable_grad():
+                    own = w[k, chain].detach().requires_grad_()
+                    found = self.module.losses_of(own, index, *data)
+                    (gradient[k, chain],) = torch.autograd.grad(found.mean(), own)
+                losses.append(found.detach())
+        return torch.stack(losses).unflatten(0, (w.shape[1], w.shape[0])).transpose(0, 1), gradient
+
+
 def stacks_of(components: list[Component], run: Settings, trace: bool) -> list[Stack]:
     """Components of one kind together, as many as are worth evaluating at once."""
     kinds: dict[tuple, list[Component]] = {}
@@ -112,7 +139,11 @@ def stacks_of(components: list[Component], run: Settings, trace: bool) -> list[S
         kinds.setdefault((component.whole.names, len(component.index)), []).append(component)
     stacks: list[Stack] = []
     for alike in kinds.values():
-        size = max(1, min(len(alike), STACK_BYTES // max(1, _bytes_of_evaluation(alike[0], run)))) if alike[1:] else 1
+        written = max(1, _bytes_of_evaluation(alike[0], run))
+        if written > ALONE_BYTES * run.num_chains:
+            stacks.append(OneByOne(alike))
+            continue
+        size = max(1, min(len(alike), STACK_BYTES // written))
         stacks += [ScatteredStack(alike[a : a + size], trace) for a in range(0, len(alike), size)]
     return stacks
 

@@ -7,7 +7,7 @@
     observables   entropy and variability of attention, collapse of LayerNorm scales
 """
 
-from devinterp_core.transformer.config import TransformerConfig
+from devinterp_core.transformer.config import TransformerConfig, attention_only
 from devinterp_core.transformer.flops import step_flops
 from devinterp_core.transformer.masks import (
     all_heads,
@@ -25,6 +25,7 @@ __all__ = [
     "TransformerConfig",
     "all_heads",
     "attention_entropy",
+    "attention_only",
     "attention_variability",
     "collapsed_share",
     "embedding_mask",

@@ -89,3 +89,43 @@ class TransformerConfig:
     def outputs(self) -> int:
         """Length of the output vector, or number of logits."""
         return self.output_size if self.output_size is not None else self.num_tokens
+
+
+def attention_only(
+    num_tokens: int,
+    d_model: int,
+    num_heads: int,
+    num_positions: int,
+    *,
+    num_layers: int = 2,
+    d_head: int | None = None,
+    sinusoidal_positions: bool = False,
+) -> TransformerConfig:
+    """The language models of the papers, in any size: LayerNorm, shortformer positions, biases, no MLP.
+
+    Args:
+        num_tokens: size of the vocabulary.
+        d_model: width of the residual stream.
+        num_heads: of each layer.
+        num_positions: longest sequence.
+        num_layers: two for the paper's model, one for the baseline that it is compared with.
+        d_head: size of a head; None means `d_model / num_heads`.
+        sinusoidal_positions: as in `TransformerConfig`.
+
+    Raises:
+        ValueError: as `TransformerConfig`.
+
+    Reference: Hoogland et al. (2024); Wang et al. (2025).
+    """
+    return TransformerConfig(
+        num_layers=num_layers,
+        num_heads=num_heads,
+        d_model=d_model,
+        num_positions=num_positions,
+        num_tokens=num_tokens,
+        d_head=d_head,
+        positions="shortformer",
+        attention_bias=True,
+        initialization="normal",
+        sinusoidal_positions=sinusoidal_positions,
+    )

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from .config import TransformerConfig
 
 Hooks = Mapping[str, Callable[[Tensor], Tensor | None]]
+Points = Callable[[str, Tensor], Tensor]
 
 
 class Transformer(nn.Module):
@@ -148,7 +149,7 @@ class Block(nn.Module):
                                 W_out=(config.d_mlp, config.d_model), b_out=(config.d_model,))  # fmt: skip
             self.activation = torch.relu if config.activation == "relu" else nn.functional.gelu
 
-    def forward(self, stream: Tensor, positions: Tensor | None, at: "_Points") -> Tensor:
+    def forward(self, stream: Tensor, positions: Tensor | None, at: Points) -> Tensor:
         stream = at(f"{self.name}.hook_resid_pre", stream)
         stream = stream + at(f"{self.name}.hook_attn_out", self.attn(self.ln1(stream, at), positions, at))
         if self.config.d_mlp:
@@ -184,13 +185,13 @@ class Attention(nn.Module):
         for key, shape in shapes.items():
             self.register_parameter(key, nn.Parameter(torch.empty(shape)))
 
-    def forward(self, x: Tensor, positions: Tensor | None, at: "_Points") -> Tensor:
+    def forward(self, x: Tensor, positions: Tensor | None, at: Points) -> Tensor:
         batch, length, _ = x.shape
         at_positions = x if positions is None else x + positions  # shortformer: not for the values
         q, k, v = (self._heads(y, part) for part, y in zip("QKV", (at_positions, at_positions, x), strict=True))
         q, k, v = (at(f"{self.name}.hook_{n}", t) for n, t in zip("qkv", (q, k, v), strict=True))
         if self.config.positions == "rotary":
-            q, k = at(f"{self.name}.hook_rot_q", _turn(q)), at(f"{self.name}.hook_rot_k", _turn(k))
+            q, k = at(f"{self.name}.hook_rot_q", turn(q)), at(f"{self.name}.hook_rot_k", turn(k))
         q, k, v = (t.transpose(1, 2) for t in (q / math.sqrt(self.config.head_size), k, v))  # [batch, head, pos, size]
         # Added, not filled in: the gradient passes through untouched, softmax having made it 0 where it must be.
         causal = torch.full((length, length), -torch.inf, dtype=x.dtype, device=x.device).triu(1)
@@ -219,7 +220,7 @@ class LayerNorm(nn.Module):
         self.name = name
         self.w, self.b = nn.Parameter(torch.empty(width)), nn.Parameter(torch.empty(width))
 
-    def forward(self, x: Tensor, at: "_Points") -> Tensor:
+    def forward(self, x: Tensor, at: Points) -> Tensor:
         return at(f"{self.name}.hook_normalized", nn.functional.layer_norm(x, self.w.shape, self.w, self.b, eps=1e-5))
 
 
@@ -240,7 +241,7 @@ def _weights(**shapes: tuple[int, ...]) -> nn.ParameterDict:
     return nn.ParameterDict({name: nn.Parameter(torch.empty(shape)) for name, shape in shapes.items()})
 
 
-def _turn(x: Float[Tensor, "batch position head size"]) -> Float[Tensor, "batch position head size"]:
+def turn(x: Float[Tensor, "batch position head size"]) -> Float[Tensor, "batch position head size"]:
     r"""Rotary positions: pair $(i, i + d/2)$ turned by the angle $\mathrm{position} \cdot 10000^{-2i/d}$."""
     half = x.shape[-1] // 2
     frequency = 10_000.0 ** (-torch.arange(half, dtype=x.dtype, device=x.device) / half)

@@ -1,14 +1,54 @@
-"""Recorded checkpoints of our transformer, opened without knowing its sizes."""
+"""Recorded trainings of our transformer, opened without knowing its sizes, and those on text with the text."""
 
 import ast
 import dataclasses
 import json
 import os
 from pathlib import Path
+from typing import NamedTuple
 
+from devinterp_core.language import TextCorpus, text_corpus
+from devinterp_core.train import Checkpoints
+from devinterp_core.train.checkpoints import RECORD
 from devinterp_core.transformer import Transformer, TransformerConfig
 
-from .checkpoints import RECORD, Checkpoints
+
+class TextRun(NamedTuple):
+    """A training on text, as `recorded_text_run` finds it.
+
+    - `checkpoints`: its checkpoints; `checkpoints.model(step)` is a model.
+    - `corpus`: the text that it was trained on.
+    - `length`: tokens of a training sequence.
+    - `batch_size`: sequences of a step.
+    """
+
+    checkpoints: Checkpoints
+    corpus: TextCorpus
+    length: int
+    batch_size: int
+
+
+def recorded_text_run(folder: str | os.PathLike) -> TextRun:
+    """Checkpoints of a training on text, with model and corpus as the run's own record describes them.
+
+    Args:
+        folder: what `Checkpoints.export` wrote, of a training on a `TextStream`.
+
+    Raises:
+        ValueError: no finished run, one on something other than text, or one on other texts than those installed (the
+            tokenizer, trained on the texts, would be another).
+    """
+    checkpoints = recorded_checkpoints(folder)
+    stream = checkpoints.record["stream"].get("TextStream")
+    if stream is None:
+        raise ValueError(f"the run in {folder} was not trained on a TextStream: {list(checkpoints.record['stream'])}")
+    known = stream["corpus"]
+    corpus = text_corpus(known["sources"], known["num_tokens"], known["limit"])
+    if corpus.content != known["content"]:
+        raise ValueError(
+            f"the checkpoints in {folder} were trained on other texts than those installed: install requirements.lock"
+        )
+    return TextRun(checkpoints, corpus, stream["length"], stream["batch_size"])
 
 
 def recorded_checkpoints(folder: str | os.PathLike) -> Checkpoints:
