@@ -403,7 +403,7 @@ moments = pd.DataFrame(moments)
 moments.drop(columns=["seed"]).round(3).transpose()
 
 # %%
-names = {"synthetic": "synthetic language", "text": "prose and code"}
+names = {"synthetic": "synthetic language", "text": "text model"}
 for name, part in moments.groupby("world", sort=False):
     count, title = len(part), names[name]
 

@@ -101,7 +101,8 @@ def test_essential_dynamics_of_a_circle():
     angle = np.linspace(0, 3, 60)
     curve = np.stack([np.cos(angle), np.sin(angle), np.zeros(60)], axis=1)
     figure = draw_essential_dynamics(curve, np.arange(60), [Form(index=30, marks={})])
-    assert [(ax.get_xlabel(), ax.get_ylabel()) for ax in figure.axes] == [("PC 1", "PC 2"), ("PC 1", "PC 3"), ("PC 2", "PC 3")]
+    names = [(ax.get_xlabel(), ax.get_ylabel()) for ax in figure.axes]
+    assert names == [("PC 1", "PC 2"), ("PC 1", "PC 3"), ("PC 2", "PC 3")]
     patches = figure.axes[0].patches
     assert len(patches) > 10
     for patch in patches:

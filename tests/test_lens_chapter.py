@@ -7,6 +7,7 @@ import torch
 from test_lens import LAYERS, WIDTH, hugging_face, own_model, random_lens, some_tokens
 
 from devinterp_core.companion.intervals import bootstrap_ratio
+from devinterp_core.companion.recorded import recorded_checkpoints, recorded_config
 from devinterp_core.companion.token_table import draw_token_table
 from devinterp_core.lens import (
     LensModel,
@@ -28,7 +29,6 @@ from devinterp_core.lens import (
 )
 from devinterp_core.lens.injection import CHOICES
 from devinterp_core.lens.smollm2 import stand_in
-from devinterp_core.companion.recorded import recorded_checkpoints, recorded_config
 from devinterp_core.transformer import TransformerConfig
 
 # --- prompts ----------------------------------------------------------------------------------------------------------

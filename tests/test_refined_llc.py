@@ -12,10 +12,11 @@ from devinterp_core.llc import (
     heads,
     local_learning_coefficient,
     local_learning_coefficients,
+    merged_attention,
     refined_llc,
 )
 from devinterp_core.potentials import quadratic_llc
-from devinterp_core.sampler import DivergenceError, sample
+from devinterp_core.sampler import DivergenceError, components, sample
 from devinterp_core.sampler.components import make_components
 from devinterp_core.sampler.run import Settings
 from devinterp_core.transformer import Transformer, TransformerConfig
@@ -170,6 +171,44 @@ def test_the_short_way_steps_aside():
     for loss in (twice, decayed):
         stacks, rest = head_stacks(model, tokens, loss, masks)
         assert not stacks and len(rest) == 1
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_merged_attention_is_attention_and_so_are_its_gradients(variant, monkeypatch):
+    monkeypatch.setitem(merged_attention.BLOCK_SCORES, "cpu", 60)  # rows in three groups, the last one shorter
+    config = TransformerConfig(**({"num_layers": 1, "num_heads": 2, "d_model": 8, "num_positions": 7, "num_tokens": 5}
+                                  | VARIANTS[variant]))  # fmt: skip
+    plain = Transformer(config, seed=2).double().blocks[0].attn
+    g = torch.Generator().manual_seed(0)
+    for parameter in plain.parameters():
+        parameter.data.copy_(torch.randn(parameter.shape, generator=g, dtype=torch.float64))
+    x, positions, upstream = (torch.randn(*s, 7, 8, generator=g, dtype=torch.float64) for s in ((4,), (), (4,)))
+    x.requires_grad_()
+    found = []
+    for attention in (plain, merged_attention.MergedAttention(plain)):
+        seen = {}
+        out = attention(x, positions if config.positions == "shortformer" else None,
+                        lambda name, value, seen=seen: seen.setdefault(name, value))  # fmt: skip
+        gradients = torch.autograd.grad(out, [x, *plain.parameters()], upstream)
+        found.append([out, seen["blocks.0.attn.hook_z"], *gradients])
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
+
+
+def test_large_components_go_one_by_one_to_the_same_draws(monkeypatch):
+    model, tokens = decoder()
+    masks = {head: head_mask(model, head) for head in all_heads(model)} | {"norms": layernorm_mask(model)}
+    settings = {"step_size": 1e-3, "n_beta": 30.0, "num_chains": 2, "num_draws": 5, "progress": False,
+                "shortcut": False, "keep_parameters": False}  # fmt: skip
+    for batch_size in (4, None):
+        together = refined_llc(model, tokens, next_token_loss, masks, batch_size=batch_size, **settings)
+        with monkeypatch.context() as patch:
+            patch.setattr(components, "ALONE_BYTES", 0)
+            patch.setattr(components, "ScatteredStack", None)  # not needed
+            alone = refined_llc(model, tokens, next_token_loss, masks, batch_size=batch_size, **settings)
+        assert np.abs(alone.loss_difference).max() > 1e-4
+        for name in ("loss_difference", "distance", "virial"):
+            np.testing.assert_allclose(alone[name], together[name], rtol=1e-3, atol=1e-6)
 
 
 def test_cross_entropy_of_the_stream_and_its_gradient(monkeypatch):
