@@ -1,10 +1,13 @@
 """Learning coefficients: of a whole model, and refined by weights and by data.
 
-    estimate     from draws to an estimate with its standard error and diagnostics
-    refined      chains of many components, each moving its own coordinates, in one vectorised batch
-    heads        the short way for attention heads of `devinterp_core.transformer`: what is frozen is computed once
-    huggingface  masks of the attention heads of Hugging Face models
-    traces       what competes with it: traces of the Hessian and of the Fisher information
+    estimate          from draws to an estimate with its standard error and diagnostics
+    refined           chains of many components, each moving its own coordinates, all advancing together
+    heads             the short way for attention heads of `devinterp_core.transformer`: what is frozen is computed once
+    head_networks     the networks of the short way: below a head, and from it on
+    merged_attention  attention with one projection, causal blocks and its gradient by hand
+    cross_entropy     next-token loss from the stream without the table of all logits
+    huggingface       masks of the attention heads of Hugging Face models
+    traces            what competes with it: traces of the Hessian and of the Fisher information
 """
 
 from .estimate import LearningCoefficient, coefficient_table, local_learning_coefficient

@@ -37,7 +37,8 @@ def refined_llc(
 ) -> xarray.Dataset:
     r"""Draws for the refined learning coefficient of every component, `local_learning_coefficients` for the estimates.
 
-    All components and chains advance in one vectorised step; a chain holds and moves its component's coordinates only.
+    All components and chains advance together, small models in one vectorised step, large ones chain by chain; a chain
+    holds and moves its component's coordinates only.
     Every component replays the random numbers of `seed`, so that its draws are those of a call with it alone and
     components of one size (all heads of a model) meet the same minibatches and the same noise: differences between
     components are more precise than the components' standard errors say, sums and means less. Give other seeds for

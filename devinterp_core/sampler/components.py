@@ -2,7 +2,7 @@
 
 A chain holds the component's own coordinates, not the model. Inside the vectorised loss they are scattered into the
 frozen parameters of their names, and whatever does not depend on them, all layers below for a head, is computed once
-for all components.
+for all components. Where one evaluation is long enough to make launching it cheap, each chain goes alone.
 """
 
 from collections.abc import Mapping
