@@ -189,7 +189,7 @@ for layer in "01":
         clusters.append(found.reset_index())
 clusters = pd.concat(clusters, ignore_index=True)
 
-# %% mystnb={"figure": {"caption": "**wrLLC of every head along training**, layer 0 (left) and layer 1 (middle), coloured by what the trained head is for (role by ablation); one line a head, solid for seed 0, dashed for seed 1, `num_chains` chains of `num_draws` draws; bars: one standard error. Right: share of each role in the rise of the loss when the head is ablated, `num_sequences` sequences; labels: seed, layer:head.", "name": "fig-rllc-curves"}, "image": {"alt": "Left and middle, curves of refined learning coefficients that rise and spread with training, highest in layer zero. Right, stacked bars of the roles of each head."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "**wrLLC of every head along training**, layer 0 (left) and layer 1 (middle), coloured by what the trained head is for (role by ablation); one line a head, solid for seed 0, dashed for seed 1, `num_chains` chains of `num_draws` draws; bars: one standard error; the vertical axes differ. Right: share of each role in the rise of the loss when the head is ablated, `num_sequences` sequences (where ablation lowers a loss, it counts as zero); labels: seed, layer:head.", "name": "fig-rllc-curves"}, "image": {"alt": "Left and middle, curves of refined learning coefficients that rise and spread with training, highest in layer zero. Right, stacked bars of the roles of each head."}} tags=["hide-input"]
 fig, (left, middle, right) = plt.subplots(1, 3, figsize=figures.size("double", 0.42), width_ratios=[1, 1, 1.1])
 for (index, head), part in curves.groupby(["seed", "head"]):
     ax = left if head.startswith("0") else middle
@@ -210,14 +210,16 @@ figures.save(fig, "fig-rllc-curves", data={"curves": curves, "behaviour": behavi
 # %% [markdown]
 # ## What else would tell
 #
-# Around $w^*$ the loss of a head is a quadratic to first order, $\tfrac12 (v - v^*)^\top H_{VV} (v - v^*)$. Where all its
-# curvatures $h_i$ are small against $\gamma / n\beta$, the estimate is
+# To second order, and if its gradient vanishes there, the loss of a head around $w^*$ is
+# $\tfrac12 (v - v^*)^\top H_{VV} (v - v^*)$. Where all its curvatures $h_i$ are small against $\gamma / n\beta$, the
+# estimate is
 #
 # $$\hat\lambda \approx \frac12 \sum_i \frac{n\beta\, h_i}{n\beta\, h_i + \gamma} \approx \frac{n\beta}{2 \gamma} \operatorname{tr} H_{VV},$$
 #
-# a multiple of the Hessian's trace. At the paper's $n\beta$ and $\gamma$ that bound is
-# {glue:text}`curvature_bound:.1f`. The figure compares the two, and puts the other competitors of the paper beside
-# them.
+# a multiple of the Hessian's trace, from below. At the paper's settings $\gamma / n\beta$ is
+# {glue:text}`curvature_bound:.1f`; the single curvatures are not measured. The figure compares the two, and puts the other
+# competitors of the paper beside them. The measured wrLLCs lie *above* the trace: a few per cent are the finite step; what
+# the gradient at $w^*$, its noise and higher orders add is not separated here.
 
 # %%
 glue("curvature_bound", localization / n_beta, display=False)
@@ -236,7 +238,7 @@ final["by_trace"] = n_beta / (2 * localization) * final.hessian
 glue("smallest_norm", final.norm.min(), display=False)
 glue("largest_norm", final.norm.max(), display=False)
 
-# %% mystnb={"figure": {"caption": "**The final wrLLC against other measures of a head**: dependent multigrams (rules whose loss rises by half a nat or more without the head, counted exactly; line: least squares over all heads, with its slope's 95 % interval), the Hessian's trace in the units that the wrLLC has where it is small (dashed: equality; bars: one standard error over `num_probes` probes), the Fisher information's trace, and the loss by ablation. One point a head, `num_seeds` models, coloured by role; circles layer 0, triangles layer 1. Vertical bars: one standard error.", "name": "fig-rllc-competitors"}, "image": {"alt": "Four scatter plots of the refined learning coefficient of each head; it rises with the number of dependent multigrams and lies on the diagonal against the rescaled Hessian trace."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "**The final wrLLC against other measures of a head**: dependent multigrams (rules whose loss rises by half a nat or more without the head, counted exactly; line: least squares over all heads; shaded: the slopes of its 95 % interval, through the fitted intercept), the Hessian's trace in the units that the wrLLC has where it is small (dashed: equality; bars: one standard error over `num_probes` probes), the Fisher information's trace, and the loss by ablation. One point a head, `num_seeds` models, coloured by role; circles layer 0, triangles layer 1. Vertical bars: one standard error.", "name": "fig-rllc-competitors"}, "image": {"alt": "Four scatter plots of the refined learning coefficient of each head; it rises with the number of dependent multigrams and lies on or somewhat above the diagonal against the rescaled Hessian trace."}} tags=["hide-input"]
 fig, axes = plt.subplots(1, 4, figsize=figures.size("double", 0.34), sharey=True)
 slope, intercept, slope_interval = intervals.of_slope(final.multigrams, final.llc)
 panels = [("multigrams", "dependent multigrams"), ("by_trace", r"$n\beta\,\mathrm{tr}\,H / 2\gamma$"), ("fisher", "Fisher trace"), ("ablation", "loss by ablation (nats)")]
@@ -267,13 +269,13 @@ for beta, gamma, epsilon in grid:
         cells.append(cell.merge(behaviour[["seed", "head", "role"]]))
 cells = pd.concat(cells, ignore_index=True)
 
-# %% mystnb={"figure": {"caption": "**The order of the heads at other settings**: final wrLLC of every head at each pair of inverse temperature and localization (the first is the paper's), on a logarithmic scale; one line a head, coloured by role, solid layer 1, dotted layer 0. Left to right: the models of seeds 0 and 1. Bars: one standard error, `num_chains` chains of `num_draws` draws.", "name": "fig-rllc-grid"}, "image": {"alt": "Lines of the heads over four settings run roughly parallel: the order of the heads changes little."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "**The order of the heads at other settings**: final wrLLC of every head at each pair of inverse temperature and localization (the first is the paper's), on a logarithmic scale; one line a head, coloured by role, solid layer 1, dotted layer 0. Left to right: the models of seeds 0 and 1. The first and last setting share $\\gamma / n\\beta$, as do the second and third, hence the rise and fall. Bars: one standard error, `num_chains` chains of `num_draws` draws.", "name": "fig-rllc-grid"}, "image": {"alt": "Lines of the heads over four settings rise and fall together. The two layers stay apart; within a layer several lines cross."}} tags=["hide-input"]
 fig, axes = plt.subplots(1, num_seeds, figsize=figures.size("double", 0.4), sharey=True, squeeze=False)
 for index, ax in enumerate(axes[0]):
     for head, part in cells[cells.seed == index].groupby("head"):
         ax.errorbar(np.arange(len(part)), part.llc.clip(lower=0.1), part.standard_error, color=role_colors[part.role.iloc[0]], ls=":" if head.startswith("0") else "-", lw=1, ms=3)
     ax.set(yscale="log", xticks=np.arange(len(settings_grid)), title=f"seed {index}", xlabel=r"$n\beta$, $\gamma$")
-    ax.set_xticklabels([f"{beta:.0f}, {gamma:.0f}" for beta, gamma, _ in settings_grid])
+    ax.set_xticklabels([f"{beta:.0f}, {gamma:.0f}" for beta, gamma, _ in settings_grid], fontsize=7)
 axes[0, 0].set_ylabel("final wrLLC of the head")
 figures.save(fig, "fig-rllc-grid", data=cells)
 
@@ -306,14 +308,15 @@ circuit = pd.concat(circuit, ignore_index=True).merge(final[["seed", "head", "ll
 glue("loss_of_one_layer", circuit.loss_of_one_layer.mean(), display=False)
 glue("loss_of_two_layers", circuit.loss_of_two_layers.mean(), display=False)
 
-# %% mystnb={"figure": {"caption": "**Circuits.** Left: final wrLLC of each head against a one-layer model's predictions (vertical) and on the data (horizontal), one point a head, `num_seeds` models, coloured by role, circles layer 0, triangles layer 1; dashed: equality; bars: one standard error. Others: ablating a head of each layer jointly beyond one by one, in nats a token, on the tokens of four kinds of rules, model of seed 0. Red: one head stands in for the other; blue: one is of no use without the other; bracketed numbers are the ends of the colour scale.", "name": "fig-rllc-circuit"}, "image": {"alt": "A scatter plot below the diagonal for some heads, and four small heat maps of interactions between heads of the two layers."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "**Circuits.** Left: final wrLLC of each head against a one-layer model's predictions (vertical) and on the data (horizontal), one point a head, `num_seeds` models, coloured by role, circles layer 0, triangles layer 1; dashed: equality; bars: one standard error. Others: ablating a head of each layer jointly beyond one by one, in nats a token, on the tokens of four kinds of rules, model of seed 0. Red: one head stands in for the other; blue: one is of no use without the other; bracketed numbers are the ends of the colour scale; `num_sequences` sequences, no error bars. Negative values on the left are possible: $w^*$ was trained on the data and is no minimum of the divergence from the one-layer model.", "name": "fig-rllc-circuit"}, "image": {"alt": "A scatter plot in which every head lies below the diagonal, some below zero; four small heat maps of interactions between heads of the two layers, mostly blue."}} tags=["hide-input"]
 fig, axes = plt.subplots(1, 5, figsize=figures.size("double", 0.3), width_ratios=[1.5, 1, 1, 1, 1])
 for row in circuit.itertuples():
     marker = "o" if row.head.startswith("0") else "^"
     axes[0].errorbar(row.llc_on_data, row.llc, row.standard_error, marker=marker, ms=4, ls="none", color=role_colors[row.role])
 top = max(circuit.llc_on_data.max(), circuit.llc.max())
 axes[0].plot([0, top], [0, top], color=figures.COLORS["grey"], ls="--", lw=1)
-axes[0].set(xlabel="wrLLC on the data", ylabel="wrLLC on the baseline", xlim=(0, None), ylim=(0, None))
+axes[0].set(xlabel="wrLLC on the data", ylabel="wrLLC on the baseline", xlim=(0, None))
+axes[0].axhline(0, color=figures.COLORS["black"], ls="-", lw=0.5)
 for ax, kind in zip(axes[1:], ("trigram", "skip", "binding", "close"), strict=True):
     part = joint[(joint.seed == 0) & (joint.kind == kind)]
     table = part.pivot(index="lower", columns="upper", values="interaction") if len(part) else pd.DataFrame(np.zeros((num_heads, num_heads)))
@@ -326,13 +329,15 @@ figures.save(fig, "fig-rllc-circuit", data={"circuit": circuit, "joint": joint})
 
 # %% [markdown]
 # The one-layer models reach a loss of {glue:text}`loss_of_one_layer:.3f` nats, the two-layer models
-# {glue:text}`loss_of_two_layers:.3f`.
+# {glue:text}`loss_of_two_layers:.3f`. The interactions on the tokens of trigram and skip-trigram rules are far weaker than those
+# on bound names and brackets: this figure shows an induction and a bracket circuit, and no clear evidence of a multigram circuit.
 #
 # ## How much there is to memorise
 #
-# The order of the head types may depend on the language. A sweep runs this notebook with other numbers of trigram rules
-# (recorded: `data/recorded/rllc_rules_sweep`, with its provenance; the last section has the command) and keeps, for each model, the mean
-# final wrLLC of the heads of each role in each layer.
+# The order of the head types may depend on the language. A sweep runs this notebook with other numbers of trigram rules,
+# more evaluation sequences and more draws, so that its numbers at the page's own setting differ a little, and its share of
+# memorised rules by more, since rarer rules are counted (recorded: `data/recorded/rllc_rules_sweep`, with its provenance; the
+# last section has the command). It keeps, for each model, the mean final wrLLC of the heads of each role in each layer.
 
 # %%
 for (layer, role, index), part in final.groupby([final["head"].str[0], "role", "seed"]):
@@ -352,7 +357,7 @@ sweep = numbers.assign(
 ).pivot(index=["num_trigram_rules", "model"], columns="what", values="value").reset_index()
 sweep.round(2)
 
-# %% mystnb={"figure": {"caption": "**The order of the head types against how much there is to memorise** (recorded sweep over the number of trigram rules). Left and middle: mean final wrLLC of the heads of each role in layer 0 and layer 1, one point a model, two models for each number of rules; lines: their mean. Right: share of the multigram rules that are memorised and the best head's prefix matching, one point a model: where the latter is low, no induction head has formed.", "name": "fig-rllc-sweep"}, "image": {"alt": "Left and middle, refined learning coefficients by role against the number of rules on a logarithmic axis. Right, memorised share and prefix matching against the number of rules."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "**The order of the head types against how much there is to memorise** (recorded sweep over the number of trigram rules). Left and middle: mean final wrLLC of the heads of each role in layer 0 and layer 1, one point a model, two models for each number of rules; lines: their mean. Right: share of the multigram rules that are memorised and the best head's prefix matching, one point a model: where the latter is low, no induction head has formed: training is as long for all, and at both ends of the sweep there are such models. The skip rules stay as many and are hardly learned, so that the share rises with the trigram rules' part of all rules. Heads of every role rise with the number of rules, not those for multigrams alone.", "name": "fig-rllc-sweep"}, "image": {"alt": "Left and middle, refined learning coefficients by role against the number of rules on a logarithmic axis. Right, memorised share and prefix matching against the number of rules."}} tags=["hide-input"]
 fig, axes = plt.subplots(1, 3, figsize=figures.size("double", 0.38))
 for layer, ax in enumerate(axes[:2]):
     for role, color in role_colors.items():
@@ -374,9 +379,11 @@ figures.save(fig, "fig-rllc-sweep", data=sweep)
 # ## Prose and code
 #
 # The real-text model of the last chapter, from its recorded checkpoints: the wrLLC of each head on the training mixture and,
-# refined by data, on prose and on code alone (recorded too, in the same folder). Head types are read off the trained model's attention: *induction*
-# where prefix matching on repeated random tokens exceeds a threshold, *previous token* and *current token* likewise, and *other*, which in
-# the paper are the multigram heads.
+# refined by data, on prose and on code alone (recorded too, in the same folder). Head types are read off the trained model's attention, the
+# first that applies: *induction* where prefix matching on repeated random tokens exceeds a threshold, then *previous token*,
+# then *current token* (a head can exceed both), else *other*. The paper's multigram heads are those that are none of the
+# first three; here most heads of layer 1 attend to the previous or the current token, too, so that the claims compare the
+# induction head with all others of its layer.
 
 # %%
 text = recorded_text_run(recorded / "language_model/checkpoints")
@@ -404,6 +411,11 @@ if text_wrllc:
 else:
     text_curves = pd.read_csv(recorded / "language_model/wrllc.csv")
 text_curves = text_curves.assign(type=text_curves["head"].map(types), layer=text_curves["head"].str[0])
+all_chains = pd.concat([curves, cells, circuit])
+glue("worst_r_hat", all_chains.r_hat.max(), display=False)
+glue("least_ess", all_chains.ess.min(), display=False)
+glue("text_r_hat", text_curves.r_hat.max(), display=False)
+glue("text_ess", text_curves.ess.min(), display=False)
 scores.assign(type=types).round(2)
 
 # %% mystnb={"figure": {"caption": "**wrLLC of every head of the text model over training** (recorded), refined by data (columns: training mixture, prose, code), one curve a head, rows: layers, coloured by the head's type at the end. One model, two chains a head; bars: one standard error, which for differences between heads is too large, as all met the same minibatches.", "name": "fig-rllc-text-curves"}, "image": {"alt": "Six line charts of refined learning coefficients against the training step."}} tags=["hide-input"]
@@ -424,7 +436,7 @@ for ax in axes[1]:
     ax.set_xlabel("training step")
 figures.save(fig, "fig-rllc-text-curves", data=text_curves)
 
-# %% mystnb={"figure": {"caption": "**wrLLC of the heads of the trained text model** (recorded). Left: on the training mixture, every head, coloured by its type. Middle and right: refined by data, on code against prose, layer 0 and layer 1; dashed: equality. One model, two chains a head; bars: one standard error, which for differences between heads is too large, as all met the same minibatches.", "name": "fig-rllc-text"}, "image": {"alt": "Left, points of sixteen heads. Middle and right, code against prose: in layer 1 only the induction head lies above the diagonal, in layer 0 two heads do."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "**wrLLC of the heads of the trained text model** (recorded). Left: on the training mixture, every head, coloured by its type. Middle and right: refined by data, on code against prose, layer 0 and layer 1; dashed: equality. One model, two chains a head; bars: one standard error, which for differences between heads is too large, as all met the same minibatches.", "name": "fig-rllc-text"}, "image": {"alt": "Left, points of sixteen heads. Middle and right, code against prose: in layer 1 only the induction head lies above the diagonal, in layer 0 two heads lie clearly above it."}} tags=["hide-input"]
 last = text_curves[text_curves.step == text_curves.step.max()]
 fig, axes = plt.subplots(1, 3, figsize=figures.size("double", 0.38))
 for place, row in enumerate(last[last.data_set == "both"].itertuples()):
@@ -444,16 +456,19 @@ for ax, (layer, part) in zip(axes[1:], last.groupby("layer"), strict=True):
 figures.save(fig, "fig-rllc-text", data={"wrllc": text_curves, "heads": scores.assign(type=types).reset_index(names="head")})
 
 # %% [markdown]
-# Our reading of the two worlds: at this temperature a wrLLC is close to a trace of the Hessian, so it tells how much loss
-# hangs on a head rather than how complicated the head is. In the synthetic language much loss hangs on multigrams, and the
-# more rules, the more. In the text model a single head does all the copying, and code has much to copy. The last claim puts
-# the text model's wrLLCs beside the loss by ablation.
+# Our reading, for the synthetic language: at this temperature a wrLLC is close to a trace of the Hessian, a curvature; that
+# it follows the loss by ablation over both layers together is mostly the difference between the layers. In the text model no
+# trace was measured. Its one head that passes the threshold for induction, narrowly, also has the highest wrLLC of its layer,
+# and more so on code. The last claim puts the text model's wrLLCs beside the loss by ablation.
 
 # %% [markdown]
 # ## Claims
 #
-# Differences between heads use that all heads of a model met the same minibatches; with so few models the intervals
-# over models are ranges, and those over heads bootstrap the heads.
+# No claim uses the pairing of minibatches: differences between heads are taken of their means. With so few models the
+# intervals over models are ranges; those over heads bootstrap the heads as if independent, though heads of one model and
+# layer are not. The worst R-hat of all estimates of this page is {glue:text}`worst_r_hat:.2f`, of the recorded ones
+# {glue:text}`text_r_hat:.2f`; the smallest effective sample sizes are {glue:text}`least_ess:.0f` and {glue:text}`text_ess:.0f`.
+# With fewer than about ten effective draws a standard error is itself unreliable.
 
 # %%
 plain = clusters[clusters.scale == "none"]
@@ -569,7 +584,7 @@ for name, above_expected in (("both", True), (sources[-1], False)):
     difference = float(others[name].mean() - induction[name].mean()) if len(induction) and len(others) else float("nan")
     spread = (others[name].min() - induction[name].max(), others[name].max() - induction[name].min()) if len(induction) and len(others) else "none"
     sheet.add(
-        "The text model: " + ("multigram heads are above induction heads" if above_expected else f"on {name} the induction heads rise above the others"),
+        "The text model: " + ("the other heads of layer 1 are above its induction heads" if above_expected else f"on {name} the induction heads are above the other heads of layer 1"),
         paper="multigram above induction" if above_expected else "induction heads jump up on code",
         measured=f"{difference:+.2f}" if np.isfinite(difference) else "no such pair of heads",
         interval=tuple(map(float, spread)) if spread != "none" else "none",
@@ -578,22 +593,23 @@ for name, above_expected in (("both", True), (sources[-1], False)):
     )
 jump = upper[sources[-1]] / upper[sources[0]]
 sheet.add(
-    f"The text model: from {sources[0]} to {sources[-1]} the induction heads' wrLLC grows most",
+    f"The text model: from {sources[0]} to {sources[-1]} the induction heads' wrLLC grows most in layer 1",
     paper="jumps up on code",
     measured=float(jump[induction.index].mean()) if len(induction) else "no induction head",
     interval=(float(jump.min()), float(jump.max())),
-    holds=bool(len(induction) and len(others) and jump[induction.index].mean() > jump[others.index].mean()),
-    detail=f"ratio of the two wrLLCs, mean over induction heads; others {float(jump[others.index].mean()):.2f}; interval: range over layer 1",
+    holds=bool(len(induction) and len(others) and jump[induction.index].min() > jump[others.index].max()),
+    detail=f"ratio of the two wrLLCs, mean over induction heads; others {float(jump[others.index].mean()):.2f}, at most {float(jump[others.index].max()):.2f}; interval: range over layer 1",
 )
 both = last[last.data_set == "both"].set_index("head").llc
 correlation, interval = intervals.of_rank_correlation(scores.ablation[both.index], both, seed=seed)
 sheet.add(
-    "The text model: the wrLLC orders the heads as the loss by ablation does",
+    "The text model: the wrLLC grows with the loss by ablation",
     paper="not stated",
     measured=correlation,
     interval=interval,
     holds=interval[0] > 0,
-    detail=f"Spearman over {len(both)} heads of both layers, mean ablation on {len(mixed)} held-out sequences; bootstrap over heads",
+    detail=f"Spearman over {len(both)} heads of both layers, mean ablation on {len(mixed)} held-out sequences; bootstrap over heads; within "
+    + ", ".join(f"layer {layer}: {both[part].corr(scores.ablation[part], method='spearman'):.2f}" for layer, part in both.groupby(both.index.str[0]).groups.items()),
 )
 sheet.finish()
 

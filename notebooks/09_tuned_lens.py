@@ -156,7 +156,7 @@ for source, part in (("all", by_sequence), *by_sequence.groupby("source")):
         rows.append(pd.DataFrame(row | {"bits_per_byte": wide.sum(axis=1).to_numpy() / sizes.sum()}))
 curves = pd.concat(rows, ignore_index=True)
 
-# %% mystnb={"figure": {"caption": "**Bits per byte by layer.** Left and middle: SmolLM2 on held-out prose and code, `num_sequences` sequences in all; bands: 95 % bootstrap interval over sequences. Red, dashed: logit lens; grey, dotted: translators by least squares alone (recorded with the translators' training, on the same text); blue: tuned lens; black line: the model. Right: the paper's models against relative depth, dashed for the logit lens and solid for the tuned lens (of Pythia only that is known), and SmolLM2 on both texts in black. Vertical axis: log scale. One training of the translators.", "name": "fig-lens-bits"}, "image": {"alt": "Three line charts of bits per byte by layer on a log scale. The logit lens stays high until the last layers; the tuned lens falls steadily from the first layer to the model's own loss; least squares lies between, near the tuned lens. The published models show the same."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "**Bits per byte by layer.** Left and middle: SmolLM2 on held-out prose and code, `num_sequences` sequences, half from each; bands: 95 % bootstrap interval over sequences. Red, dashed: logit lens; grey, dotted: translators by least squares alone (recorded with the translators' training, on the same text); blue: tuned lens; black line: the model. Right: the paper's models against relative depth, dashed for the logit lens and solid for the tuned lens (of Pythia only that is known), and SmolLM2 on both texts in black. Vertical axis: log scale. One training of the translators.", "name": "fig-lens-bits"}, "image": {"alt": "Three line charts of bits per byte by layer on a log scale. The logit lens stays high until the last layers; the tuned lens falls steadily from the first layer to the model's own loss; least squares lies between, near the tuned lens. In the published models the logit lens falls earlier."}} tags=["hide-input"]
 fig, axes = plt.subplots(1, len(sources) + 1, figsize=figures.size("double", 0.42), sharey=True)
 dashes = {"logit": "--", "least squares": ":", "tuned": "-"}
 for ax, source in zip(axes, sources, strict=False):
@@ -191,7 +191,7 @@ inputs = [tokenizer.decode([token]) for token in ids[0].tolist()]
 token_table = pd.concat({name: piece.to_dataframe().reset_index() for name, piece in pieces.items()}, names=["lens", None])
 token_table = token_table.reset_index(level=0).assign(word=lambda t: [tokenizer.decode([int(p)]) for p in t.prediction])
 
-# %% mystnb={"figure": {"caption": "**The most probable next token at every layer** (rows; the last is the model) after every token of the sentence `sentence` (columns): logit lens above, tuned lens below. Colour: divergence of the layer's distribution from the model's in nats, darkest at 10 and more. Spaces are drawn as dots, long tokens cut. The translators have not been trained on first tokens, whose states are outliers: the first column of the tuned lens means nothing.", "name": "fig-lens-tokens"}, "image": {"alt": "Two tables of tokens by layer. The logit lens shows unrelated word pieces in dark cells until the last layers; the tuned lens shows common words early and the final words some layers before the end, in paler cells."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "**The most probable next token at every layer** (rows; the top row is the model) after every token of the sentence `sentence` (columns): logit lens above, tuned lens below. Colour: divergence of the layer's distribution from the model's in nats, darkest at 10 and more. Spaces are drawn as dots, long tokens cut. The translators have not been trained on first tokens, whose states are outliers: the first column of the tuned lens means nothing.", "name": "fig-lens-tokens"}, "image": {"alt": "Two tables of tokens by layer. The logit lens shows mostly commas, blanks and common words, at layer 0 the input token itself, in dark cells until the last layers; the tuned lens shows common words early and the final words some layers before the end, in paler cells."}} tags=["hide-input"]
 fig, axes = plt.subplots(2, 1, figsize=figures.size("double", 0.95), sharex=True)
 for ax, (name, piece) in zip(axes, pieces.items(), strict=True):
     words = [[tokenizer.decode([int(t)]) for t in piece.prediction.isel(sequence=0, layer=layer)] for layer in shown]
@@ -211,7 +211,7 @@ figures.save(fig, "fig-lens-tokens", data=token_table)
 biases = {name: lenses.marginal_bias(table.marginal.to_numpy()) for name, table in means.items()}
 bias = pd.DataFrame(biases).rename_axis("layer").reset_index()
 
-# %% mystnb={"figure": {"caption": "**Bias by layer**: $\\mathrm{KL}(\\bar p \\,\\|\\, \\bar q_l)$ of the mean distributions over tokens, in bits (log scale), logit lens red and dashed, tuned lens blue. Left: SmolLM2 on the held-out text. Right: the paper's [GPT-Neo-2.7B]{.paper}. The means on the left are over far fewer tokens than the paper's, the same for model and lens. One training of the translators, no error bars.", "name": "fig-lens-bias"}, "image": {"alt": "Two line charts of bias by layer on a log scale. In both the logit lens is far above the tuned lens in all layers but the last, and both fall towards the end."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "**Bias by layer**: $\\mathrm{KL}(\\bar p \\,\\|\\, \\bar q_l)$ of the mean distributions over tokens, in bits (log scale), logit lens red and dashed, tuned lens blue. Left: SmolLM2 on the held-out text. Right: the paper's [GPT-Neo-2.7B]{.paper}. The means on the left are over far fewer tokens than the paper's, the same for model and lens: few tokens inflate a bias, so that its level here is an upper estimate. One training of the translators, no error bars.", "name": "fig-lens-bias"}, "image": {"alt": "Two line charts of bias by layer on a log scale. In both the logit lens is far above the tuned lens at every layer drawn, and both fall towards the end."}} tags=["hide-input"]
 fig, axes = plt.subplots(1, 2, figsize=figures.size("double", 0.36), sharey=True)
 for name in ("logit", "tuned"):
     axes[0].plot(bias.layer[:-1], bias[name][:-1], color=INK[name], ls=dashes[name], label=f"{name} lens")
@@ -287,7 +287,7 @@ middle = min(fidelity.index, key=lambda layer: abs(layer - 0.75 * depth))
 glue("causal_middle", int(middle), display=False)
 glue("causal_count", int((causal[causal.layer == middle].basis == "causal").sum()), display=False)
 
-# %% mystnb={"figure": {"caption": "**Causal fidelity** (recorded unless `causal_layers` names layers). Left: influence of removing a direction on the lens and on the model at one layer, bits a token, log scales; blue dots: causal basis, grey crosses: random directions; the line is equality. Right: Spearman correlation of the two influences by layer, over the causal basis (blue), over the random directions (grey) and over both (black); each dot is one basis, no error bars.", "name": "fig-lens-causal"}, "image": {"alt": "Left, a scatter plot on log axes: causal directions in the upper right, random directions in the lower left, along the line of equality. Right, rank correlations by layer."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "**Causal fidelity** (recorded unless `causal_layers` names layers). Left: influence of removing a direction on the lens and on the model at one layer, bits a token, log scales; blue dots: causal basis, grey crosses: random directions; the line is equality. Right: Spearman correlation of the two influences by layer, over the causal basis (blue), over the random directions (grey) and over both (black); each dot is one basis, no error bars. `causal_directions` directions of each kind; bases found on `causal_states` states, removed in the model on `num_sequences` sequences of `causal_length` tokens.", "name": "fig-lens-causal"}, "image": {"alt": "Left, log axes: random directions at the lower left on the line of equality, causal directions at the upper right, about ten times below the line. Right, rank correlations by layer; that of the causal basis is low at the first layer measured."}} tags=["hide-input"]
 fig, (left, right) = plt.subplots(1, 2, figsize=figures.size("double", 0.42))
 for name, mark, color in (("causal", "o", figures.COLORS["blue"]), ("random", "x", figures.COLORS["grey"])):
     part = causal[(causal.layer == middle) & (causal.basis == name)]
@@ -304,6 +304,9 @@ right.legend(fontsize=7)
 figures.save(fig, "fig-lens-causal", data={"influences": causal, "fidelity": fidelity.assign(both=both).reset_index()})
 
 # %% [markdown]
+# Every causal direction matters more to the lens than to the model, several times to tens of times: they were chosen to
+# matter to the lens, on few states.
+#
 # ## Do blocks follow the gradient?
 #
 # If the layers refine one prediction, what a block adds to the stream should point down the gradient of the loss, as a
@@ -335,12 +338,13 @@ figures.save(fig, "fig-lens-gradient", data={"cosines": alignment, "paper": publ
 
 # %% [markdown]
 # Of the {glue:text}`depth` medians {glue:text}`negative_logit` are negative with the logit lens and
-# {glue:text}`negative_tuned` with the tuned lens. Short sequences make each cosine noisy, so that the share of sequences
-# asks more of this model than the paper's long ones ask of theirs; the median does not.
+# {glue:text}`negative_tuned` with the tuned lens. Short sequences make each cosine noisy, which weakens the count for the
+# tuned lens, whose medians are no larger than the scatter of the sequences. It does not explain the logit lens: at several
+# layers nearly all sequences have a positive cosine, so that these blocks move against what that lens reads.
 #
 # ## An injected instruction in the trajectory
 #
-# Two-choice questions on the sentiment of a review, with answered examples in front; in half of the prompts an instruction
+# Two-choice questions on the sentiment of a one-sentence review made from a template, with answered examples in front; in half of the prompts an instruction
 # to give the wrong answer stands before the place of the answer, in the paper's words. A detector learns from normal
 # prompts only: from the log-odds of the two answers at every layer, by either lens; the baseline is a Mahalanobis distance
 # on hidden states, for which a layer has to be chosen, so that all of them are shown. That baseline sees the words of the
@@ -365,7 +369,7 @@ glue("accuracy", right_answers[0].mean(), display=False)
 glue("accuracy_injected", right_answers[1].mean(), display=False)
 print(example)
 
-# %% mystnb={"figure": {"caption": "**Detecting an injection.** Left: log-odds of the right answer by layer, tuned lens; lines: medians of `num_prompts` normal (blue) and as many injected prompts (red, dashed), bands: their quartiles. Middle: area under the ROC curve of the detectors, dots: here; grey squares: the paper's SST-2 on Pythia-12B. Right: that of the Mahalanobis baseline at every layer. Error bars and band: 95 % interval over `num_splits` splits with `num_bootstraps` bootstraps each.", "name": "fig-lens-injection"}, "image": {"alt": "Left, two bands of log-odds by layer which part in the late layers. Middle, areas under the curve with error bars for four detectors. Right, the baseline by layer."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "**Detecting an injection.** Left: log-odds of the right answer by layer, tuned lens; lines: medians of `num_prompts` normal (blue) and as many injected prompts (red, dashed), bands: their quartiles. Middle: area under the ROC curve of the detectors, dots: here; grey squares: the paper's, on SST-2 and Pythia-12B, a harder task and a model that is not trained on instructions. Right: that of the Mahalanobis baseline at every layer. Error bars and band: 95 % interval over `num_splits` splits with `num_bootstraps` bootstraps each.", "name": "fig-lens-injection"}, "image": {"alt": "Left, two bands of log-odds by layer which part in the late layers. Middle, areas under the curve with error bars for four detectors. Right, the baseline by layer."}} tags=["hide-input"]
 fig, axes = plt.subplots(1, 3, figsize=figures.size("double", 0.38))
 signs = np.where(answers == 0, 1, -1)[:, None]
 for own, color, dash, label in zip(odds, (INK["tuned"], INK["logit"]), ("-", "--"), ("normal", "injected"), strict=True):
@@ -390,7 +394,8 @@ figures.save(fig, "fig-lens-injection", data={"areas": detection, "baseline": sw
 
 # %% [markdown]
 # Without the injection the model answers {glue:text}`accuracy:.0%` of the questions rightly, with it
-# {glue:text}`accuracy_injected:.0%`.
+# {glue:text}`accuracy_injected:.0%`. At this ceiling the two lenses cannot be compared, and no layer has to be chosen for the
+# baseline: any but the embedding will do.
 #
 # ## A developmental lens
 #
@@ -468,12 +473,12 @@ ratio = bootstrap_ratio(bits["tuned"][half], bits["logit"][half], seed=seed)
 halves = paper["perplexity"][paper["perplexity"].layer == paper["perplexity"].num_layers // 2].pivot(index="model", columns="lens", values="bits_per_byte")
 halves = (halves.tuned / halves.logit).dropna()
 sheet.add(
-    "Half-way through the model the tuned lens needs fewer of the logit lens's bits than in any of the paper's models",
+    "Half-way through the model the tuned lens needs a smaller part of the logit lens's bits than in any of the paper's models",
     paper=", ".join(f"{value:.2f} ({name})" for name, value in halves.items()),
     measured=float(bits["tuned"][half].sum() / bits["logit"][half].sum()),
     interval=ratio,
-    holds=claims.at_most(ratio[1], float(halves.max())),
-    detail=f"bits of the tuned lens over those of the logit lens at layer {half} of {depth}; asked: the interval (bootstrap over sequences) not above the paper's largest value",
+    holds=claims.at_most(ratio[1], float(halves.min())),
+    detail=f"bits of the tuned lens over those of the logit lens at layer {half} of {depth}; asked: the interval (bootstrap over sequences) not above the paper's smallest value; small mostly because the logit lens does badly here",
 )
 steps_down = np.diff(bits["tuned"].sum(1)) / sizes["tuned"].sum()
 sheet.add(
@@ -525,8 +530,8 @@ for cells, who in (("all", "all pairs, a layer with itself included, as in the p
     )
 values = both.to_numpy()
 sheet.add(
-    "Directions that matter to the lens matter to the model (causal and random directions together)",
-    paper="0.89 at layer 18 of 24 (Pythia-410M); 0.25 to 0.98 over layers",
+    "The model, too, tells the lens's causal directions from random ones (both kinds together)",
+    paper="not in the paper",
     measured=f"{both[middle]:.2f} at layer {middle}; {values.min():.2f} to {values.max():.2f} over layers",
     interval=(float(values.min()), float(values.max())),
     holds=bool((values > 0.5).all()),
@@ -534,8 +539,8 @@ sheet.add(
 )
 values = fidelity.causal.to_numpy()
 sheet.add(
-    "Within the causal basis alone the order of the directions is the model's too",
-    paper="0.89 at layer 18 of 24 (Pythia-410M)",
+    "Within the causal basis alone the order of the directions is the model's too, at most layers",
+    paper="0.89 at layer 18 of 24 (Pythia-410M); 0.25 to 0.98 over layers",
     measured=f"{fidelity.causal[middle]:.2f} at layer {middle}; {values.min():.2f} to {values.max():.2f} over layers",
     interval=(float(values.min()), float(values.max())),
     holds=bool(np.median(values) > 0.5),
