@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import spearmanr
 
 from devinterp_core.companion.intervals import of_rank_correlation, of_slope, over_seeds
 
@@ -43,10 +44,14 @@ def test_the_slopes_interval_is_the_textbooks():
 
 def test_rank_correlation_and_its_interval():
     value, (low, high) = of_rank_correlation([1, 2, 3, 4], [1, 8, 27, 64])
-    assert value == low == high == pytest.approx(1)
+    assert (value, low, high) == pytest.approx((1, 1, 1))
     value, (low, high) = of_rank_correlation([1.0, 2, 3, 4, 5], [2.0, 1, 4, 3, 5])
     assert value == pytest.approx(1 - 6 * 4 / (5 * 24)) and low < value < high  # four squared differences of one
     assert of_rank_correlation([1, 1, 1], [1, 2, 3]) == (0.0, (-1.0, 1.0))
+    drawn = np.random.default_rng(7).integers(6, size=(50, 6))
+    x, y = np.array([1.0, 1, 2, 3, 5, 8]), np.array([2.0, 1, 1, 4, 3, 9])  # with ties
+    one_by_one = [spearmanr(x[rows], y[rows]).statistic for rows in drawn if np.ptp(x[rows]) and np.ptp(y[rows])]
+    assert of_rank_correlation(x, y, 50, seed=7)[1] == pytest.approx(np.quantile(one_by_one, [0.025, 0.975]))
     random = np.random.default_rng(1)
     covered = sum(
         low <= 0 <= high

@@ -64,8 +64,11 @@ def generic(model: nn.Module, seed: int = 0) -> nn.Module:
     return model.eval()
 
 
-def hugging_face(name: str, dtype: torch.dtype = torch.float32) -> nn.Module:
-    return generic(transformers.AutoModelForCausalLM.from_config(HUGGING_FACE[name]())).to(dtype)
+def hugging_face(name: str, dtype: torch.dtype = torch.float32, seed: int = 0) -> nn.Module:
+    with torch.random.fork_rng():  # the library draws initial values from the global generator
+        torch.manual_seed(seed)
+        model = transformers.AutoModelForCausalLM.from_config(HUGGING_FACE[name]())
+    return generic(model).to(dtype)
 
 
 def some_tokens(batch: int = 3, length: int = 6, seed: int = 0, size: int = VOCABULARY) -> torch.Tensor:

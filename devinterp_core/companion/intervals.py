@@ -60,9 +60,11 @@ def of_rank_correlation(
     if not np.ptp(a) or not np.ptp(b):
         return 0.0, (-1.0, 1.0)
     drawn = np.random.default_rng(seed).integers(len(a), size=(num_resamples, len(a)))
-    # a resample of one distinct point has no correlation
-    values = [stats.spearmanr(a[rows], b[rows]).statistic for rows in drawn if np.ptp(a[rows]) and np.ptp(b[rows])]
-    low, high = np.quantile(values, [0.025, 0.975])
+    drawn = drawn[(np.ptp(a[drawn], axis=1) > 0) & (np.ptp(b[drawn], axis=1) > 0)]  # a single point has no correlation
+    ranks = (stats.rankdata(each[drawn], axis=1) for each in (a, b))
+    ranks_a, ranks_b = (each - each.mean(axis=1, keepdims=True) for each in ranks)
+    norms = np.linalg.norm(ranks_a, axis=1) * np.linalg.norm(ranks_b, axis=1)
+    low, high = np.quantile(np.linalg.vecdot(ranks_a, ranks_b) / norms, [0.025, 0.975])
     return float(stats.spearmanr(a, b).statistic), (float(low), float(high))
 
 
