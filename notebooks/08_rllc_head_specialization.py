@@ -418,16 +418,16 @@ glue("text_r_hat", text_curves.r_hat.max(), display=False)
 glue("text_ess", text_curves.ess.min(), display=False)
 scores.assign(type=types).round(2)
 
-# %% mystnb={"figure": {"caption": "**wrLLC of every head of the text model over training** (recorded), refined by data (columns: training mixture, prose, code), one curve a head, rows: layers, coloured by the head's type at the end. One model, two chains a head; bars: one standard error, which for differences between heads is too large, as all met the same minibatches.", "name": "fig-rllc-text-curves"}, "image": {"alt": "Six line charts of refined learning coefficients against the training step."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "**wrLLC of every head of the text model over training** (recorded), refined by data (columns: training mixture, prose, code), one curve a head, rows: layers, coloured by the head's type at the end. One model, two chains a head; bars: one standard error, which for differences between heads is too large, as all met the same minibatches.", "name": "fig-rllc-text-curves"}, "image": {"alt": "Six line charts of refined learning coefficients against the training step, all rising. In layer 1 the induction head starts among the lowest and ends highest, by most on code; in layer 0 two heads pull away from the others late in training."}} tags=["hide-input"]
 type_colors = {"prefix_matching": figures.COLORS["vermillion"], "previous_token": figures.COLORS["purple"], "current_token": figures.COLORS["green"], "other": figures.COLORS["blue"]}
 fig, axes = plt.subplots(2, 3, figsize=figures.size("double", 0.62), sharex=True, sharey=True)
 for (layer, name), part in text_curves.groupby(["layer", "data_set"]):
     ax = axes[int(layer), ["both", *sources].index(name)]
     for head, curve in part.groupby("head"):
-        ax.errorbar(curve.step, curve.llc, curve.standard_error, color=type_colors[types[head]], marker=".", ms=4, lw=1)
+        ax.errorbar(curve.step, curve.llc, curve.standard_error, color=type_colors[types[head]], ls="-", marker=".", ms=4, lw=1)
     ax.set(xscale="log", title=f"layer {layer}, {'prose and code' if name == 'both' else name}")
 for kind in types.unique():
-    axes[1, 0].plot([], [], color=type_colors[kind], label=kind.replace("_", " "))
+    axes[1, 0].plot([], [], color=type_colors[kind], ls="-", label=kind.replace("_", " "))
 axes[1, 0].legend(fontsize=6)
 axes[0, 0].set_ylim(0, None)
 for ax in axes[:, 0]:
@@ -458,8 +458,9 @@ figures.save(fig, "fig-rllc-text", data={"wrllc": text_curves, "heads": scores.a
 # %% [markdown]
 # Our reading, for the synthetic language: at this temperature a wrLLC is close to a trace of the Hessian, a curvature; that
 # it follows the loss by ablation over both layers together is mostly the difference between the layers. In the text model no
-# trace was measured. Its one head that passes the threshold for induction, narrowly, also has the highest wrLLC of its layer,
-# and more so on code. The last claim puts the text model's wrLLCs beside the loss by ablation.
+# trace was measured; there it follows the loss by ablation within each layer, too (the last claim). Its one head that passes
+# the threshold for induction, narrowly, overtakes the others of its layer as the induction circuit forms, and more so on
+# code; so does a previous-token head of layer 0, which that circuit needs.
 
 # %% [markdown]
 # ## Claims
