@@ -172,7 +172,8 @@ def main() -> None:
     found = measure(arguments, arguments.interpreter)
     shape = {name: getattr(arguments, name) for name in ("layers", "width", "vocabulary", "tokens", "context", "pairs")}
     record = {
-        "command": " ".join(["python benchmarks/lens.py", *sys.argv[1:]]), "commit": commit(), "device": device_name(), "threads": 1,
+        "command": " ".join(["python benchmarks/lens.py", *sys.argv[1:]]), "commit": commit(),
+        "device": device_name(), "threads": 1,
         "date": datetime.date.today().isoformat(), "torch": torch.__version__, "sample": SAMPLE, **shape, **found,
         "wall_seconds": round(time.perf_counter() - begun), "peak_gflops": peak / 1e9, "floor_flops": flops,
         "floor_seconds": flops / peak,

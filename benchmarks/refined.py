@@ -237,7 +237,8 @@ def main() -> None:
         )
     record = {"request": request, "settings": SETTINGS | {"step_size": STEP_SIZE, "batch_size": BATCH}, "rows": rows,
               "runs": runs, "flops": flops, "flops_a_cpu_second": rate, "load": os.getloadavg()[0],
-              "command": " ".join(["python benchmarks/refined.py", *sys.argv[1:]]), "commit": commit_before, "device": device_name(),
+              "command": " ".join(["python benchmarks/refined.py", *sys.argv[1:]]), "commit": commit_before,
+              "device": device_name(),
               "wall_seconds": round(time.perf_counter() - begun), "pairs": arguments.pairs,
               "date": time.strftime("%Y-%m-%d", time.gmtime()), "torch": torch.__version__}  # fmt: skip
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
