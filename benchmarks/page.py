@@ -38,7 +38,7 @@ language models only, so it is measured on a small decoder: as documented with a
 a list of tensors. It writes every draw to disk as it goes, which is part of its time and not of ours.
 """
 
-TRIED = """## What was tried
+TRIED = """## What was tried in the sampler
 
 - **Kept.** All chains in one vectorised evaluation, differentiated once for their sum. The evaluation traced to a flat
   graph and replayed without Python where launches cost more than arithmetic. Transposes moved into the operands of

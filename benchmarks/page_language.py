@@ -1,6 +1,14 @@
 """The sections of `book/benchmarks.md` on language models: refined learning coefficients, tuned lens."""
 
 
+TRIED = """
+What made it faster: queries, keys and values by one product, causal attention in two blocks of queries with its gradient
+by hand, and, in the general way, chains one by one instead of vectorised where one evaluation is long. No gain: PyTorch's
+fused attention (its backward pass is no faster here), four or eight blocks, other sizes of the pieces, one tensor for
+queries, keys and values. What is left above the products are the batched products of attention, which are small.
+"""
+
+
 def target(ratio: float, wanted: float) -> str:
     """Whether a promised ratio was reached."""
     return f"{wanted:g}x, {'met' if ratio >= wanted else '**missed**'}"
@@ -46,7 +54,7 @@ def refined(record: dict) -> tuple[str, list[str], list[list[str]]]:
         "set-up. The short way, which attention heads of our transformer take, computes the frozen part of the network "
         "once; the general way takes any masks of any model. devinterp loops over heads and chains. The products alone "
         f"would take {record['flops'] / rate:.1f} s at the {rate / 1e9:.0f} Gflop/s of large products. Median "
-        f"of {record['pairs']} pairs. " + recorded(record)
+        f"of {record['pairs']} pairs. " + recorded(record) + TRIED
     )
     return text, head, body
 
