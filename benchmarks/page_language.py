@@ -2,10 +2,11 @@
 
 
 TRIED = """
-What made it faster: queries, keys and values by one product, causal attention in two blocks of queries with its gradient
-by hand, and, in the general way, chains one by one instead of vectorised where one evaluation is long. No gain: PyTorch's
-fused attention (its backward pass is no faster here), four or eight blocks, other sizes of the pieces, one tensor for
-queries, keys and values. What is left above the products are the batched products of attention, which are small.
+What made it faster: queries, keys and values by one product, causal attention in two blocks of queries with its
+gradient by hand, and, in the general way, chains one by one instead of vectorised where one evaluation is long. No
+gain: PyTorch's fused attention (its backward pass is no faster here), four or eight blocks, other sizes of the pieces,
+one tensor for queries, keys and values. What is left above the products are the batched products of attention, which
+are small.
 """
 
 
