@@ -357,7 +357,7 @@ sweep = numbers.assign(
 ).pivot(index=["num_trigram_rules", "model"], columns="what", values="value").reset_index()
 sweep.round(2)
 
-# %% mystnb={"figure": {"caption": "**The order of the head types against how much there is to memorise** (recorded sweep over the number of trigram rules). Left and middle: mean final wrLLC of the heads of each role in layer 0 and layer 1, one point a model, two models for each number of rules; lines: their mean. Right: share of the multigram rules that are memorised and the best head's prefix matching, one point a model: where the latter is low, no induction head has formed: training is as long for all, and at both ends of the sweep there are such models. The skip rules stay as many and are hardly learned, so that the share rises with the trigram rules' part of all rules. Heads of every role rise with the number of rules, not those for multigrams alone.", "name": "fig-rllc-sweep"}, "image": {"alt": "Left and middle, refined learning coefficients by role against the number of rules on a logarithmic axis. Right, memorised share and prefix matching against the number of rules."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "**The order of the head types against how much there is to memorise** (recorded sweep over the number of trigram rules). Left and middle: mean final wrLLC of the heads of each role in layer 0 and layer 1, one point a model, two models for each number of rules; lines: their mean. Right: share of the multigram rules that are memorised and the best head's prefix matching, one point a model: where the latter is low, no induction head has formed: training is as long for all, and at both ends of the sweep there are such models, whose in-context heads are then no induction heads. The skip rules stay as many and are hardly learned, so that the share rises with the trigram rules' part of all rules. Heads of every role rise with the number of rules, not those for multigrams alone.", "name": "fig-rllc-sweep"}, "image": {"alt": "Left and middle, refined learning coefficients by role against the number of rules on a logarithmic axis: all rise, multigram heads most steeply. Right, the memorised share rises with the number of rules; prefix matching is highest at few to middling numbers and low at many."}} tags=["hide-input"]
 fig, axes = plt.subplots(1, 3, figsize=figures.size("double", 0.38))
 for layer, ax in enumerate(axes[:2]):
     for role, color in role_colors.items():
@@ -418,7 +418,7 @@ glue("text_r_hat", text_curves.r_hat.max(), display=False)
 glue("text_ess", text_curves.ess.min(), display=False)
 scores.assign(type=types).round(2)
 
-# %% mystnb={"figure": {"caption": "**wrLLC of every head of the text model over training** (recorded), refined by data (columns: training mixture, prose, code), one curve a head, rows: layers, coloured by the head's type at the end. One model, two chains a head; bars: one standard error, which for differences between heads is too large, as all met the same minibatches.", "name": "fig-rllc-text-curves"}, "image": {"alt": "Six line charts of refined learning coefficients against the training step, all rising. In layer 1 the induction head starts among the lowest and ends highest, by most on code; in layer 0 two heads pull away from the others late in training."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "**wrLLC of every head of the text model over training** (recorded), refined by data (columns: training mixture, prose, code), one curve a head, rows: layers, coloured by the head's type at the end. One model, two chains a head, draws as in the run's provenance; bars: one standard error, which for differences between heads is too large, as all met the same minibatches.", "name": "fig-rllc-text-curves"}, "image": {"alt": "Six line charts of refined learning coefficients against the training step, all rising. In layer 1 the induction head starts among the lowest and ends highest, by most on code; in layer 0 two heads pull away from the others late in training."}} tags=["hide-input"]
 type_colors = {"prefix_matching": figures.COLORS["vermillion"], "previous_token": figures.COLORS["purple"], "current_token": figures.COLORS["green"], "other": figures.COLORS["blue"]}
 fig, axes = plt.subplots(2, 3, figsize=figures.size("double", 0.62), sharex=True, sharey=True)
 for (layer, name), part in text_curves.groupby(["layer", "data_set"]):
@@ -436,7 +436,7 @@ for ax in axes[1]:
     ax.set_xlabel("training step")
 figures.save(fig, "fig-rllc-text-curves", data=text_curves)
 
-# %% mystnb={"figure": {"caption": "**wrLLC of the heads of the trained text model** (recorded). Left: on the training mixture, every head, coloured by its type. Middle and right: refined by data, on code against prose, layer 0 and layer 1; dashed: equality. One model, two chains a head; bars: one standard error, which for differences between heads is too large, as all met the same minibatches.", "name": "fig-rllc-text"}, "image": {"alt": "Left, points of sixteen heads. Middle and right, code against prose: in layer 1 only the induction head lies above the diagonal, in layer 0 two heads lie clearly above it."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "**wrLLC of the heads of the trained text model** (recorded). Left: on the training mixture, every head, coloured by its type. Middle and right: refined by data, on code against prose, layer 0 and layer 1; dashed: equality. One model, two chains a head, draws as in the run's provenance; bars: one standard error, which for differences between heads is too large, as all met the same minibatches.", "name": "fig-rllc-text"}, "image": {"alt": "Left, points of sixteen heads. Middle and right, code against prose: in layer 1 only the induction head lies above the diagonal, in layer 0 two heads lie clearly above it."}} tags=["hide-input"]
 last = text_curves[text_curves.step == text_curves.step.max()]
 fig, axes = plt.subplots(1, 3, figsize=figures.size("double", 0.38))
 for place, row in enumerate(last[last.data_set == "both"].itertuples()):
@@ -460,7 +460,7 @@ figures.save(fig, "fig-rllc-text", data={"wrllc": text_curves, "heads": scores.a
 # it follows the loss by ablation over both layers together is mostly the difference between the layers. In the text model no
 # trace was measured; there it follows the loss by ablation within each layer, too (the last claim). Its one head that passes
 # the threshold for induction, narrowly, overtakes the others of its layer as the induction circuit forms, and more so on
-# code; so does a previous-token head of layer 0, which that circuit needs.
+# code; a previous-token head of layer 0, such as that circuit needs, rises with it (which of them it needs was not tested).
 
 # %% [markdown]
 # ## Claims

@@ -7,7 +7,7 @@ from pathlib import Path
 import devinterp_core
 
 HOUSE = Path(devinterp_core.__file__).parent
-# Rooms by floor, the lowest first: tools; worlds and methods; what is estimated with them; the book.
+# Rooms by floor, the lowest first: tools; worlds and methods; what is estimated with them; its plots; the book.
 FLOORS = [
     {"files", "potentials", "vectorized"},
     {"tms", "dln", "regression", "language", "transformer", "sampler", "smc", "train"},

@@ -44,7 +44,7 @@ def test_the_slopes_interval_is_the_textbooks():
 
 def test_rank_correlation_and_its_interval():
     value, (low, high) = of_rank_correlation([1, 2, 3, 4], [1, 8, 27, 64])
-    assert (value, low, high) == pytest.approx((1, 1, 1))
+    assert (value, low, high) == pytest.approx((1, 1, 1), rel=0, abs=1e-12)
     value, (low, high) = of_rank_correlation([1.0, 2, 3, 4, 5], [2.0, 1, 4, 3, 5])
     assert value == pytest.approx(1 - 6 * 4 / (5 * 24)) and low < value < high  # four squared differences of one
     assert of_rank_correlation([1, 1, 1], [1, 2, 3]) == (0.0, (-1.0, 1.0))

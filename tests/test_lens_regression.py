@@ -130,7 +130,7 @@ def test_the_mean_gradient_of_samples_comes_close_to_the_exact_one_with_their_si
         errors.append(float((draws.mean(0) - exact).norm() / exact.norm()))
     assert errors[0] > 2 * errors[1] > 4 * errors[2]
     noise = float((draws.var(0).sum() / len(draws)).sqrt() / exact.norm())  # of a mean without bias
-    assert noise < 0.03
+    assert errors[2] < 2 * noise < 0.1
     assert errors[2] < 0.05  # noise and what is left of the bias; 0.12 without the weights of the drawn tokens
 
 
