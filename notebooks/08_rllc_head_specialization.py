@@ -436,7 +436,7 @@ for ax in axes[1]:
     ax.set_xlabel("training step")
 figures.save(fig, "fig-rllc-text-curves", data=text_curves)
 
-# %% mystnb={"figure": {"caption": "**wrLLC of the heads of the trained text model** (recorded). Left: on the training mixture, every head, coloured by its type. Middle and right: refined by data, on code against prose, layer 0 and layer 1; dashed: equality. One model, two chains a head, draws as in the run's provenance; bars: one standard error, which for differences between heads is too large, as all met the same minibatches.", "name": "fig-rllc-text"}, "image": {"alt": "Left, points of sixteen heads. Middle and right, code against prose: in layer 1 only the induction head lies above the diagonal, in layer 0 two heads lie clearly above it."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "**wrLLC of the heads of the trained text model** (recorded). Left: on the training mixture, every head, coloured by its type. Middle and right: refined by data, on code against prose, layer 0 and layer 1; dashed: equality. One model, two chains a head, draws as in the run's provenance; bars: one standard error, which for differences between heads is too large, as all met the same minibatches.", "name": "fig-rllc-text"}, "image": {"alt": "Left, points of sixteen heads. Middle and right, code against prose: in layer 1 only the induction head lies clearly above the diagonal, in layer 0 two heads do."}} tags=["hide-input"]
 last = text_curves[text_curves.step == text_curves.step.max()]
 fig, axes = plt.subplots(1, 3, figsize=figures.size("double", 0.38))
 for place, row in enumerate(last[last.data_set == "both"].itertuples()):
