@@ -147,10 +147,12 @@ class ChainGroup:
         if self.settings["keep_parameters"]:
             self.records.put("parameters", index, w)
 
-    def arrays(self) -> dict[str, Any]:
-        """The finished records."""
+    def arrays(self, num_draws: int | None = None) -> dict[str, Any]:
+        """The records, of the first `num_draws` draws or of all."""
         every, burnin, draws = (self.settings[k] for k in ("num_steps_between_draws", "num_burnin", "num_draws"))
+        draws = draws if num_draws is None else num_draws
         arrays = self.records.arrays(
+            draws,
             {
                 "loss_difference": burnin + every * np.arange(1, draws + 1),
                 "burnin_loss_difference": every * np.arange(1, burnin // every + 1),

@@ -42,10 +42,11 @@ class Records:
         """Whether no chain's loss was finite at this record."""
         return not bool(self.tensors[name][index].isfinite().any())
 
-    def arrays(self, record_steps: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """`[chain, draw, ...]` arrays, with the first step at which each chain's loss was not finite."""
-        arrays = {name: np.moveaxis(tensor.cpu().numpy(), 1, 0) for name, tensor in self.tensors.items()}
-        squared, virial = np.moveaxis(self.tensors["distance_and_virial"].cpu().numpy(), (1, 2), (0, 1))
+    def arrays(self, num_draws: int, record_steps: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """`[chain, draw, ...]` arrays of the first draws, with the first step at which each chain's loss was not finite."""
+        drawn = {k: t if k in self.length else t[:num_draws] for k, t in self.tensors.items()}
+        arrays = {name: np.moveaxis(tensor.cpu().numpy(), 1, 0) for name, tensor in drawn.items()}
+        squared, virial = np.moveaxis(drawn["distance_and_virial"].cpu().numpy(), (1, 2), (0, 1))
         del arrays["distance_and_virial"]
         arrays |= {"distance": np.sqrt(squared), "virial": virial}
         diverged_at = np.full(self.num_chains, -1)

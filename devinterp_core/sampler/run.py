@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,8 @@ def sample(
     memory_budget: int = 4 * 2**30,
     checkpoint: str | os.PathLike | None = None,
     checkpoint_every: int = 1000,
+    stop: Callable[[xarray.Dataset], bool] | None = None,
+    stop_every: int = 100,
 ) -> xarray.Dataset:
     r"""Draw from $p(w) \propto \exp\{-n\beta L_n(w) - \tfrac{\gamma}{2}\lVert w - w^*\rVert^2\}$, started at $w^*$.
 
@@ -81,6 +83,9 @@ def sample(
         checkpoint: file in which the run saves itself; a killed run called again continues from it with
             bit-identical draws on the same device, a finished one is read back.
         checkpoint_every: steps between saves.
+        stop: asked after every `stop_every` draws, with the draws so far, whether they are enough; then the run ends
+            early. All chains must advance together.
+        stop_every: draws between two such questions.
 
     Returns:
         Dataset with dims `chain`, `draw`: `loss_difference`, `distance`, `virial`, the observed losses under their
@@ -99,7 +104,7 @@ def sample(
         checkpoint_every=checkpoint_every,
     )  # fmt: skip
     target = make_target(model, data, loss, n_beta=n_beta, localization=localization, mask=mask, train_mode=train_mode)
-    return draw_all(target, run, observe, progress, checkpoint)
+    return draw_all(target, run, observe, progress, checkpoint, stop, stop_every)
 
 
 @dataclass(frozen=True)
@@ -131,6 +136,8 @@ def draw_all(
     observe: dict[str, Batch] | None,
     progress: bool,
     checkpoint: str | os.PathLike | None,
+    stop: Callable[[xarray.Dataset], bool] | None = None,
+    stop_every: int = 100,
 ) -> xarray.Dataset:
     """Advance all chains of all models, group by group."""
     observed = checked_observations(target, run, observe)
@@ -144,6 +151,8 @@ def draw_all(
 
     keep_freed_memory()
     groups = list(_groups(target, run.num_chains, group_size))
+    if stop is not None and len(groups) > 1:
+        raise ValueError(f"stop needs all chains in one group; memory_budget {run.memory_budget} makes {len(groups)}")
     traced = num_steps(settings) * len(groups) >= TRACE_FROM
     evaluator = Evaluator(target.model, target.losses, target.names, trace=traced)
     devices = [target.centre.device] if target.centre.device.type == "cuda" else []
@@ -159,10 +168,17 @@ def draw_all(
                     bar.update(chains.step)
                 for step in chains.steps():
                     bar.update()
+                    drawn, between = divmod(step - 1 - run.num_burnin, run.num_steps_between_draws)
+                    if stop is not None and between == 0 and drawn > 0 and drawn % stop_every == 0:
+                        so_far = chains.arrays(drawn)
+                        if stop(to_dataset([so_far], settings)):
+                            finished = [so_far]
+                            break
                     if path is not None and step % run.checkpoint_every == 0:
                         content = {"key": key, "finished": finished, "group": group, "chains": chains.snapshot()}
                         checkpoints.save(path, content)
-                finished = [*finished, chains.arrays()]
+                else:
+                    finished = [*finished, chains.arrays()]
             if path is not None:
                 checkpoints.save(path, {"key": key, "finished": finished, "group": -1, "chains": None})
 
