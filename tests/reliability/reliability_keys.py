@@ -1,7 +1,7 @@
 """Pairs of runs for the keys: some whose results differ, some that are the same in another process.
 
-Run as a program, `reliability_keys.py make|ask FOLDER`, it makes all runs of the second kind, or asks for them again and
-prints which were taken up.
+Run as a program, `reliability_keys.py make|ask FOLDER`, it makes all runs of the second kind, or asks for them again
+and prints which were taken up.
 """
 
 import dataclasses
@@ -226,7 +226,7 @@ PAIRS: dict[str, tuple[Callable, Callable]] = {  # of functions that make a loss
         "name in the code": (lambda v: with_global(read=v, A=3.0, B=2.0), "A", "B"),
         "a set": (lambda v: closing(frozenset(v), lambda h: float(sum(h))), (1, 2), (1, 3)),
     }.items()
-}  # fmt: skip
+}
 
 
 # ------------------------------------------------------------------------------------------------ models that differ
@@ -314,15 +314,22 @@ SETTINGS: dict[str, tuple[Callable, Callable]] = {  # of functions that make cha
         "step size": ({"step_size": 1e-4}, {"step_size": 1.0000001e-4}),
         "n_beta": ({"n_beta": 3.0}, {"n_beta": 3.0000001}),
         "localization": ({"localization": 1.0}, {"localization": 1.5}),
-        "seed": ({"seed": 1}, {"seed": 2}), "chains": ({"num_chains": 4}, {"num_chains": 3}),
-        "draws": ({"num_draws": 8}, {"num_draws": 9}), "burn-in": ({"num_burnin": 4}, {"num_burnin": 2}),
+        "seed": ({"seed": 1}, {"seed": 2}),
+        "chains": ({"num_chains": 4}, {"num_chains": 3}),
+        "draws": ({"num_draws": 8}, {"num_draws": 9}),
+        "burn-in": ({"num_burnin": 4}, {"num_burnin": 2}),
         "steps between": ({"num_steps_between_draws": 2}, {"num_steps_between_draws": 1}),
-        "batch size": ({"batch_size": 16}, {"batch_size": 15}), "full batch": ({"batch_size": 60}, {"batch_size": None}),
-        "method": ({"method": "sgld"}, {"method": "sgnht"}), "groups": ({"memory_budget": 2**30}, {"memory_budget": 700}),
+        "batch size": ({"batch_size": 16}, {"batch_size": 15}),
+        "full batch": ({"batch_size": 60}, {"batch_size": None}),
+        "method": ({"method": "sgld"}, {"method": "sgnht"}),
+        "groups": ({"memory_budget": 2**30}, {"memory_budget": 700}),
         "parameters kept": ({"keep_parameters": False}, {"keep_parameters": True}),
-        "mask": ({"mask": {"0.bias": torch.tensor([True, True, True, False])}}, {"mask": {"0.bias": torch.tensor([True, True, False, True])}}),
+        "mask": (
+            {"mask": {"0.bias": torch.tensor([True, True, True, False])}},
+            {"mask": {"0.bias": torch.tensor([True, True, False, True])}},
+        ),
     }.items()
-}  # fmt: skip
+}
 
 
 def arguments_of(kind: str, name: str, which: int) -> dict[str, Any]:
@@ -343,10 +350,13 @@ def other_in_the_same_file(kind: str, name: str, folder: str) -> dict:
     found = outcome_of(run_with, second, f"{folder}/run.pt")
     again = outcome_of(run_with, arguments_of(kind, name, 0), f"{folder}/run.pt")
     return {
-        "differ": not problems.same(of_first, own), "refused": found.error == "ValueError" and found.clear,
-        "own": not found.error and problems.same(found.value, own), "said": str(found),
-        "again": found.error != "ValueError" or (not again.error and problems.same(again.value, of_first)), "said again": str(again),
-    }  # fmt: skip
+        "differ": not problems.same(of_first, own),
+        "refused": found.error == "ValueError" and found.clear,
+        "own": not found.error and problems.same(found.value, own),
+        "said": str(found),
+        "again": found.error != "ValueError" or (not again.error and problems.same(again.value, of_first)),
+        "said again": str(again),
+    }
 
 
 def trainings_in_one_cache(kind: str, name: str, folder: str) -> dict:
@@ -358,8 +368,15 @@ def trainings_in_one_cache(kind: str, name: str, folder: str) -> dict:
         make = changes.get("model")
         models = [make, make] if make is not None else [problems.network(0), problems.network(1)]
         settings = problems.TrainingSettings(num_steps=4, learning_rate=0.1)
-        found = problems.train(models, problems.Waves(), changes.get("loss", error), settings, checkpoint_steps=[4],
-                               folder=Path(place), progress=False)  # fmt: skip
+        found = problems.train(
+            models,
+            problems.Waves(),
+            changes.get("loss", error),
+            settings,
+            checkpoint_steps=[4],
+            folder=Path(place),
+            progress=False,
+        )
         found = problems.contents_of_training(found)
         del found["record"]
         return problems.plain(found)
@@ -369,9 +386,11 @@ def trainings_in_one_cache(kind: str, name: str, folder: str) -> dict:
     found = outcome_of(train_with, 1, f"{folder}/cache")
     both_refused = first.refused and own.refused and found.refused
     return {
-        "differ": both_refused or first.refused or not problems.same(first.value, own.value), "refused": found.refused,
-        "own": not found.error and not own.error and problems.same(found.value, own.value), "said": str(found),
-    }  # fmt: skip
+        "differ": both_refused or first.refused or not problems.same(first.value, own.value),
+        "refused": found.refused,
+        "own": not found.error and not own.error and problems.same(found.value, own.value),
+        "said": str(found),
+    }
 
 
 def content_keys(kind: str, name: str) -> dict:
@@ -381,9 +400,10 @@ def content_keys(kind: str, name: str) -> dict:
 
     keys = [outcome_of(content_key, *arguments_of(kind, name, which).values()) for which in (0, 1, 0)]
     return {
-        "differ": keys[0].value != keys[1].value or keys[1].refused, "same": keys[0].value == keys[2].value,
+        "differ": keys[0].value != keys[1].value or keys[1].refused,
+        "same": keys[0].value == keys[2].value,
         "said": [str(key) for key in keys],
-    }  # fmt: skip
+    }
 
 
 # ------------------------------------------------------------------------------------------------ nothing that differs
@@ -420,16 +440,24 @@ def unchanged(second: bool) -> dict[str, dict[str, Any]]:
         "frozenset in a closure": {"loss": closing(frozenset(words), lambda h: float(len(h)))},
         "set in a closure": {"loss": closing(set(words), lambda h: float(len(h)))},
         "object in a closure": {"loss": closing(Holder(2.0), lambda h: h.scale)},
-        "callable object": {"loss": Holder(2.0)}, "bound method": {"loss": Holder(2.0).loss},
-        "loss module": {"loss": Criterion(2.0)}, "partial": {"loss": functools.partial(error, power=3.0)},
+        "callable object": {"loss": Holder(2.0)},
+        "bound method": {"loss": Holder(2.0).loss},
+        "loss module": {"loss": Criterion(2.0)},
+        "partial": {"loss": functools.partial(error, power=3.0)},
         "array in a closure": {"loss": closing(np.array([2.0]), lambda h: float(h[0]))},
-        "nested function": {"loss": helper_of(1.5)}, "decorator": {"loss": decorated(2.0)},
-        "class made in a function": {"loss": with_class_value(2.0)}, "other lines": {"loss": _renumbered(30 * second, f"{second}")},
-        "called before": {"loss": reusing}, "gradients in the model": {"model": called},
-        "training flag": {"model": train_flag}, "memory layout": {"data": _strided(problems.regression_data(), second)},
-        "lambda of the model": {"model": scaled(activation=lambda x: 2 * x)}, "function of the model": {"model": scaled(activation=torch.sin)},
-        "a progress bar": {"progress": second}, "saves": {"checkpoint_every": 7 if second else 5},
-    }  # fmt: skip
+        "nested function": {"loss": helper_of(1.5)},
+        "decorator": {"loss": decorated(2.0)},
+        "class made in a function": {"loss": with_class_value(2.0)},
+        "other lines": {"loss": _renumbered(30 * second, f"{second}")},
+        "called before": {"loss": reusing},
+        "gradients in the model": {"model": called},
+        "training flag": {"model": train_flag},
+        "memory layout": {"data": _strided(problems.regression_data(), second)},
+        "lambda of the model": {"model": scaled(activation=lambda x: 2 * x)},
+        "function of the model": {"model": scaled(activation=torch.sin)},
+        "a progress bar": {"progress": second},
+        "saves": {"checkpoint_every": 7 if second else 5},
+    }
 
 
 def main(what: str, folder: str) -> None:
@@ -444,7 +472,9 @@ def main(what: str, folder: str) -> None:
                 result = run_with(changes, str(path))
             if what == "make":
                 np.save(path.with_suffix(".npy"), result["loss_difference"])
-            found[name] = "" if np.array_equal(np.load(path.with_suffix(".npy")), result["loss_difference"]) else "other draws"
+            found[name] = (
+                "" if np.array_equal(np.load(path.with_suffix(".npy")), result["loss_difference"]) else "other draws"
+            )
         except Exception as problem:  # noqa: BLE001  the finding
             found[name] = f"{type(problem).__name__}: {problem}"[:300]
     print(json.dumps(found))

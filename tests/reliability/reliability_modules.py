@@ -201,19 +201,29 @@ MODULES: dict[str, tuple[Callable[[], nn.Module], Callable[[], Tensor]]] = {
     "ConvTranspose2d": (lambda: nn.ConvTranspose2d(2, 2, 3, stride=2), lambda: images(3, 3)),
     "LSTM": (lambda: _recurrent(nn.LSTM), sequences),
     "LSTM, two layers, both ways": (
-        lambda: Around(nn.LSTM(4, 3, 2, bidirectional=True, batch_first=True), lambda m, x: m(x)[0]), sequences),
+        lambda: Around(nn.LSTM(4, 3, 2, bidirectional=True, batch_first=True), lambda m, x: m(x)[0]),
+        sequences,
+    ),
     "GRU": (lambda: _recurrent(nn.GRU), sequences),
     "RNN": (lambda: _recurrent(nn.RNN), sequences),
     "LSTMCell": (lambda: Around(nn.LSTMCell(4, 3), lambda m, x: m(x)[0]), vectors),
     "GRUCell": (lambda: nn.GRUCell(4, 3), vectors),
     "MultiheadAttention": (_attention, sequences),
     "MultiheadAttention, weights": (
-        lambda: Around(nn.MultiheadAttention(4, 2, batch_first=True), lambda m, x: m(x, x, x)[0]), sequences),
+        lambda: Around(nn.MultiheadAttention(4, 2, batch_first=True), lambda m, x: m(x, x, x)[0]),
+        sequences,
+    ),
     "TransformerEncoderLayer": (lambda: nn.TransformerEncoderLayer(4, 2, 8, batch_first=True), sequences),
-    "TransformerEncoder": (lambda: nn.TransformerEncoder(
-        nn.TransformerEncoderLayer(4, 2, 8, batch_first=True), 2, enable_nested_tensor=False), sequences),
+    "TransformerEncoder": (
+        lambda: nn.TransformerEncoder(
+            nn.TransformerEncoderLayer(4, 2, 8, batch_first=True), 2, enable_nested_tensor=False
+        ),
+        sequences,
+    ),
     "TransformerDecoderLayer": (
-        lambda: Around(nn.TransformerDecoderLayer(4, 2, 8, batch_first=True), lambda m, x: m(x, x.flip(1))), sequences),
+        lambda: Around(nn.TransformerDecoderLayer(4, 2, 8, batch_first=True), lambda m, x: m(x, x.flip(1))),
+        sequences,
+    ),
     "Embedding": (lambda: nn.Embedding(7, 3), words),
     "Embedding, padding_idx": (lambda: nn.Embedding(7, 3, padding_idx=0), words),
     "Embedding, max_norm": (lambda: nn.Embedding(7, 3, max_norm=0.4), words),
@@ -228,9 +238,13 @@ MODULES: dict[str, tuple[Callable[[], nn.Module], Callable[[], Tensor]]] = {
     "InstanceNorm1d": (lambda: nn.Sequential(nn.Conv1d(2, 4, 3), nn.InstanceNorm1d(4, affine=True)), lambda: images(7)),
     "InstanceNorm2d, tracked": (
         lambda: nn.Sequential(nn.Conv2d(2, 4, 3), nn.InstanceNorm2d(4, affine=True, track_running_stats=True)),
-        lambda: images(5, 5)),
+        lambda: images(5, 5),
+    ),
     "BatchNorm1d, eval": (lambda: rescaled(_statistics(nn.BatchNorm1d(4))), vectors),
-    "BatchNorm2d, eval": (lambda: nn.Sequential(nn.Conv2d(2, 3, 3), _statistics(nn.BatchNorm2d(3))), lambda: images(5, 5)),
+    "BatchNorm2d, eval": (
+        lambda: nn.Sequential(nn.Conv2d(2, 3, 3), _statistics(nn.BatchNorm2d(3))),
+        lambda: images(5, 5),
+    ),
     "BatchNorm without statistics": (lambda: rescaled(nn.BatchNorm1d(4, track_running_stats=False)), vectors),
     "Dropout, eval": (lambda: rescaled(nn.Dropout(0.5)), vectors),
     "LocalResponseNorm": (lambda: nn.Sequential(nn.Conv1d(2, 4, 3), nn.LocalResponseNorm(2)), lambda: images(7)),
@@ -238,48 +252,129 @@ MODULES: dict[str, tuple[Callable[[], nn.Module], Callable[[], Tensor]]] = {
     "PReLU": (lambda: rescaled(nn.PReLU(4)), vectors),
     "RReLU, eval": (lambda: rescaled(nn.RReLU()), vectors),
     "GLU": (lambda: nn.Sequential(nn.Linear(4, 6), nn.GLU()), vectors),
-    "Softmax and LogSoftmax": (lambda: nn.Sequential(nn.Linear(4, 4), nn.Softmax(1), nn.Linear(4, 3), nn.LogSoftmax(1)), vectors),
-    "MaxPool and AvgPool": (lambda: nn.Sequential(nn.Conv2d(2, 3, 2), nn.MaxPool2d(2), nn.AvgPool2d(2)), lambda: images(6, 6)),
+    "Softmax and LogSoftmax": (
+        lambda: nn.Sequential(nn.Linear(4, 4), nn.Softmax(1), nn.Linear(4, 3), nn.LogSoftmax(1)),
+        vectors,
+    ),
+    "MaxPool and AvgPool": (
+        lambda: nn.Sequential(nn.Conv2d(2, 3, 2), nn.MaxPool2d(2), nn.AvgPool2d(2)),
+        lambda: images(6, 6),
+    ),
     "AdaptiveAvgPool": (lambda: nn.Sequential(nn.Conv2d(2, 3, 2), nn.AdaptiveAvgPool2d(2)), lambda: images(6, 6)),
-    "FractionalMaxPool": (lambda: nn.Sequential(nn.Conv2d(2, 3, 2), nn.FractionalMaxPool2d(2, output_size=2)), lambda: images(6, 6)),
-    "PixelShuffle and Upsample": (lambda: nn.Sequential(nn.Conv2d(2, 4, 2), nn.PixelShuffle(2), nn.Upsample(scale_factor=2)), lambda: images(4, 4)),
+    "FractionalMaxPool": (
+        lambda: nn.Sequential(nn.Conv2d(2, 3, 2), nn.FractionalMaxPool2d(2, output_size=2)),
+        lambda: images(6, 6),
+    ),
+    "PixelShuffle and Upsample": (
+        lambda: nn.Sequential(nn.Conv2d(2, 4, 2), nn.PixelShuffle(2), nn.Upsample(scale_factor=2)),
+        lambda: images(4, 4),
+    ),
     "Fold and Unfold": (lambda: nn.Sequential(nn.Conv2d(2, 2, 2), nn.Unfold(2)), lambda: images(4, 4)),
-    "CosineSimilarity": (lambda: Around(nn.Linear(4, 4), lambda m, x: nn.CosineSimilarity()(m(x), x)[:, None]), vectors),
+    "CosineSimilarity": (
+        lambda: Around(nn.Linear(4, 4), lambda m, x: nn.CosineSimilarity()(m(x), x)[:, None]),
+        vectors,
+    ),
     "weight_norm": (lambda: parametrizations.weight_norm(nn.Linear(4, 2)), vectors),
     "weight_norm, the old hook": (_norm_hook, vectors),
     "spectral_norm": (lambda: parametrizations.spectral_norm(nn.Linear(4, 2)), vectors),
     "orthogonal": (lambda: parametrizations.orthogonal(nn.Linear(4, 4)), vectors),
     "recomputed, use_reentrant=False": (lambda: _recomputed(False), vectors),
     "recomputed, use_reentrant=True": (lambda: _recomputed(True), vectors),
-    "compiled": (lambda: torch.compile(nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 2)), backend="eager"), vectors),
+    "compiled": (
+        lambda: torch.compile(nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 2)), backend="eager"),
+        vectors,
+    ),
     "tied weights": (Tied, words),
     "one layer three times": (Shared, vectors),
-    "a buffer in the forward pass": (lambda: Wave(nn.Linear(4, 4), lambda m, x: m.parts(x) @ m.buffer_a, buffer_a=EYE * 2 - 0.3), vectors),
-    "a buffer that the forward pass changes": (lambda: Wave(nn.Linear(4, 4), _changing, buffer_a=torch.ones(4, dtype=torch.float64)), vectors),
-    "complex parameters": (lambda: Wave(None, lambda m, x: (x * m.w).abs(), w=torch.ones(4, dtype=torch.complex128)), vectors),
-    "a Fourier transform": (lambda: Wave(None, lambda m, x: torch.fft.rfft(x * m.w).abs(), w=torch.ones(4, dtype=torch.float64)), vectors),
+    "a buffer in the forward pass": (
+        lambda: Wave(nn.Linear(4, 4), lambda m, x: m.parts(x) @ m.buffer_a, buffer_a=EYE * 2 - 0.3),
+        vectors,
+    ),
+    "a buffer that the forward pass changes": (
+        lambda: Wave(nn.Linear(4, 4), _changing, buffer_a=torch.ones(4, dtype=torch.float64)),
+        vectors,
+    ),
+    "complex parameters": (
+        lambda: Wave(None, lambda m, x: (x * m.w).abs(), w=torch.ones(4, dtype=torch.complex128)),
+        vectors,
+    ),
+    "a Fourier transform": (
+        lambda: Wave(None, lambda m, x: torch.fft.rfft(x * m.w).abs(), w=torch.ones(4, dtype=torch.float64)),
+        vectors,
+    ),
     "bfloat16 parameters": (lambda: nn.Linear(4, 2).bfloat16(), lambda: vectors(dtype=torch.bfloat16)),
     "float16 parameters": (lambda: nn.Linear(4, 2).half(), lambda: vectors(dtype=torch.float16)),
-    "float32 parameters": (lambda: nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 2)).float(), lambda: vectors(dtype=torch.float32)),
-    "ParameterList": (lambda: Wave(nn.ParameterList([torch.ones(4, 4), torch.ones(4)]), lambda m, x: (x @ m.parts[0]).tanh() * m.parts[1]), vectors),
-    "ParameterDict": (lambda: Wave(nn.ParameterDict({"a": torch.ones(4, 4), "b": torch.ones(4)}), lambda m, x: (x @ m.parts["a"]).tanh() + m.parts["b"]), vectors),
-    "ModuleDict": (lambda: Wave(nn.ModuleDict({"a": nn.Linear(4, 4), "b": nn.Linear(4, 2)}), lambda m, x: m.parts["b"](m.parts["a"](x).tanh())), vectors),
-    "a parameter without dimensions": (lambda: Wave(None, lambda m, x: (x * m.w).sin(), w=torch.tensor(0.5, dtype=torch.float64)), vectors),
-    "a parameter without elements": (lambda: Wave(nn.Linear(4, 2), lambda m, x: m.parts(x) + m.w.sum(), w=torch.zeros(0, dtype=torch.float64)), vectors),
-    "a parameter that is not used": (lambda: Wave(nn.Linear(4, 2), lambda m, x: m.parts(x), w=torch.ones(3, dtype=torch.float64)), vectors),
-    "a function with a gradient of its own": (lambda: Around(nn.Linear(4, 2), lambda m, x: Double.apply(m(x))), vectors),
+    "float32 parameters": (
+        lambda: nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 2)).float(),
+        lambda: vectors(dtype=torch.float32),
+    ),
+    "ParameterList": (
+        lambda: Wave(
+            nn.ParameterList([torch.ones(4, 4), torch.ones(4)]), lambda m, x: (x @ m.parts[0]).tanh() * m.parts[1]
+        ),
+        vectors,
+    ),
+    "ParameterDict": (
+        lambda: Wave(
+            nn.ParameterDict({"a": torch.ones(4, 4), "b": torch.ones(4)}),
+            lambda m, x: (x @ m.parts["a"]).tanh() + m.parts["b"],
+        ),
+        vectors,
+    ),
+    "ModuleDict": (
+        lambda: Wave(
+            nn.ModuleDict({"a": nn.Linear(4, 4), "b": nn.Linear(4, 2)}),
+            lambda m, x: m.parts["b"](m.parts["a"](x).tanh()),
+        ),
+        vectors,
+    ),
+    "a parameter without dimensions": (
+        lambda: Wave(None, lambda m, x: (x * m.w).sin(), w=torch.tensor(0.5, dtype=torch.float64)),
+        vectors,
+    ),
+    "a parameter without elements": (
+        lambda: Wave(nn.Linear(4, 2), lambda m, x: m.parts(x) + m.w.sum(), w=torch.zeros(0, dtype=torch.float64)),
+        vectors,
+    ),
+    "a parameter that is not used": (
+        lambda: Wave(nn.Linear(4, 2), lambda m, x: m.parts(x), w=torch.ones(3, dtype=torch.float64)),
+        vectors,
+    ),
+    "a function with a gradient of its own": (
+        lambda: Around(nn.Linear(4, 2), lambda m, x: Double.apply(m(x))),
+        vectors,
+    ),
     "in place": (InPlace, vectors),
     "a branch on the parameters": (Branching, vectors),
     "a forward hook": (_hooked, vectors),
     "a counter in Python": (Counting, vectors),
     "activations kept": (lambda: kept(Keeping().double(), vectors()), vectors),
-    "a solved system": (lambda: Wave(None, lambda m, x: torch.linalg.solve(m.w @ m.w.T + 2 * EYE, x.T).T, w=EYE), vectors),
-    "eigenvalues": (lambda: Wave(None, lambda m, x: x * torch.linalg.eigvalsh(m.w + m.w.T + torch.diag(torch.arange(4.0).double())), w=EYE), vectors),
-    "a cumulative product and a sort": (lambda: Wave(None, lambda m, x: (x * m.w).sort(1).values.cumsum(1), w=torch.linspace(1, 2, 4).double()), vectors),
+    "a solved system": (
+        lambda: Wave(None, lambda m, x: torch.linalg.solve(m.w @ m.w.T + 2 * EYE, x.T).T, w=EYE),
+        vectors,
+    ),
+    "eigenvalues": (
+        lambda: Wave(
+            None, lambda m, x: x * torch.linalg.eigvalsh(m.w + m.w.T + torch.diag(torch.arange(4.0).double())), w=EYE
+        ),
+        vectors,
+    ),
+    "a cumulative product and a sort": (
+        lambda: Wave(None, lambda m, x: (x * m.w).sort(1).values.cumsum(1), w=torch.linspace(1, 2, 4).double()),
+        vectors,
+    ),
     "scaled_dot_product_attention": (lambda: Wave(nn.Linear(4, 12), _sdpa, w=torch.ones(4).double()), sequences),
-    "tensors indexed and scattered": (lambda: Wave(None, lambda m, x: torch.zeros_like(x).scatter(1, x.argsort(1), x * m.w), w=torch.ones(4).double()), vectors),
-    "jit.script": (lambda: torch.jit.script(nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 2)).double()), vectors),
-}  # fmt: skip
+    "tensors indexed and scattered": (
+        lambda: Wave(
+            None, lambda m, x: torch.zeros_like(x).scatter(1, x.argsort(1), x * m.w), w=torch.ones(4).double()
+        ),
+        vectors,
+    ),
+    "jit.script": (
+        lambda: torch.jit.script(nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 2)).double()),
+        vectors,
+    ),
+}
 
 
 def _changing(m: nn.Module, x: Tensor) -> Tensor:
@@ -311,9 +406,17 @@ VOCABULARY, WIDTH = 19, 8
 
 
 def _common(**more):
-    return {"vocab_size": VOCABULARY, "hidden_size": WIDTH, "num_hidden_layers": 2, "num_attention_heads": 2,
-            "intermediate_size": 12, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0,
-            "max_position_embeddings": 32} | more  # fmt: skip
+    return {
+        "vocab_size": VOCABULARY,
+        "hidden_size": WIDTH,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 12,
+        "bos_token_id": 0,
+        "eos_token_id": 0,
+        "pad_token_id": 0,
+        "max_position_embeddings": 32,
+    } | more
 
 
 def _hugging_face(architecture: str, config: str, **settings) -> nn.Module:
@@ -323,33 +426,101 @@ def _hugging_face(architecture: str, config: str, **settings) -> nn.Module:
 
 
 HUGGING_FACE: dict[str, Callable[[], nn.Module]] = {
-    "GPT-2": lambda: _hugging_face("GPT2LMHeadModel", "GPT2Config", vocab_size=VOCABULARY, n_embd=WIDTH, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=0),
+    "GPT-2": lambda: _hugging_face(
+        "GPT2LMHeadModel",
+        "GPT2Config",
+        vocab_size=VOCABULARY,
+        n_embd=WIDTH,
+        n_layer=2,
+        n_head=2,
+        bos_token_id=0,
+        eos_token_id=0,
+    ),
     "GPT-NeoX": lambda: _hugging_face("GPTNeoXForCausalLM", "GPTNeoXConfig", **_common()),
-    "GPT-Neo": lambda: _hugging_face("GPTNeoForCausalLM", "GPTNeoConfig", vocab_size=VOCABULARY, hidden_size=WIDTH, num_layers=2, num_heads=2, attention_types=[[["global", "local"], 1]], max_position_embeddings=32, window_size=4, bos_token_id=0, eos_token_id=0),
+    "GPT-Neo": lambda: _hugging_face(
+        "GPTNeoForCausalLM",
+        "GPTNeoConfig",
+        vocab_size=VOCABULARY,
+        hidden_size=WIDTH,
+        num_layers=2,
+        num_heads=2,
+        attention_types=[[["global", "local"], 1]],
+        max_position_embeddings=32,
+        window_size=4,
+        bos_token_id=0,
+        eos_token_id=0,
+    ),
     "Llama": lambda: _hugging_face("LlamaForCausalLM", "LlamaConfig", **_common(num_key_value_heads=1)),
-    "Llama, eager": lambda: _hugging_face("LlamaForCausalLM", "LlamaConfig", **_common(num_key_value_heads=1, attn_implementation="eager")),
-    "Mistral": lambda: _hugging_face("MistralForCausalLM", "MistralConfig", **_common(num_key_value_heads=1, sliding_window=4)),
+    "Llama, eager": lambda: _hugging_face(
+        "LlamaForCausalLM", "LlamaConfig", **_common(num_key_value_heads=1, attn_implementation="eager")
+    ),
+    "Mistral": lambda: _hugging_face(
+        "MistralForCausalLM", "MistralConfig", **_common(num_key_value_heads=1, sliding_window=4)
+    ),
     "Qwen2": lambda: _hugging_face("Qwen2ForCausalLM", "Qwen2Config", **_common(num_key_value_heads=1)),
     "Qwen3": lambda: _hugging_face("Qwen3ForCausalLM", "Qwen3Config", **_common(num_key_value_heads=1, head_dim=6)),
     "Gemma 2": lambda: _hugging_face("Gemma2ForCausalLM", "Gemma2Config", **_common(num_key_value_heads=1, head_dim=6)),
-    "OPT": lambda: _hugging_face("OPTForCausalLM", "OPTConfig", **_common(ffn_dim=12, word_embed_proj_dim=WIDTH, dropout=0.0)),
-    "Bloom": lambda: _hugging_face("BloomForCausalLM", "BloomConfig", vocab_size=VOCABULARY, hidden_size=WIDTH, n_layer=2, n_head=2),
+    "OPT": lambda: _hugging_face(
+        "OPTForCausalLM", "OPTConfig", **_common(ffn_dim=12, word_embed_proj_dim=WIDTH, dropout=0.0)
+    ),
+    "Bloom": lambda: _hugging_face(
+        "BloomForCausalLM", "BloomConfig", vocab_size=VOCABULARY, hidden_size=WIDTH, n_layer=2, n_head=2
+    ),
     "Falcon": lambda: _hugging_face("FalconForCausalLM", "FalconConfig", **_common()),
     "Phi": lambda: _hugging_face("PhiForCausalLM", "PhiConfig", **_common()),
-    "Mixtral": lambda: _hugging_face("MixtralForCausalLM", "MixtralConfig", **_common(num_key_value_heads=1, num_local_experts=3)),
-    "Mamba": lambda: _hugging_face("MambaForCausalLM", "MambaConfig", vocab_size=VOCABULARY, hidden_size=WIDTH, state_size=4, num_hidden_layers=1),
+    "Mixtral": lambda: _hugging_face(
+        "MixtralForCausalLM", "MixtralConfig", **_common(num_key_value_heads=1, num_local_experts=3)
+    ),
+    "Mamba": lambda: _hugging_face(
+        "MambaForCausalLM", "MambaConfig", vocab_size=VOCABULARY, hidden_size=WIDTH, state_size=4, num_hidden_layers=1
+    ),
     "BERT": lambda: _hugging_face("BertForMaskedLM", "BertConfig", **_common()),
     "RoBERTa": lambda: _hugging_face("RobertaForMaskedLM", "RobertaConfig", **_common(pad_token_id=1)),
-    "T5": lambda: _hugging_face("T5ForConditionalGeneration", "T5Config", vocab_size=VOCABULARY, d_model=WIDTH, d_kv=4, d_ff=12, num_layers=1, num_decoder_layers=1, num_heads=2, decoder_start_token_id=0),
-    "BART": lambda: _hugging_face("BartForConditionalGeneration", "BartConfig", vocab_size=VOCABULARY, d_model=WIDTH, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2, decoder_attention_heads=2, encoder_ffn_dim=12, decoder_ffn_dim=12, max_position_embeddings=32),
-    "ViT": lambda: _hugging_face("ViTForImageClassification", "ViTConfig", hidden_size=WIDTH, num_hidden_layers=1, num_attention_heads=2, intermediate_size=12, image_size=8, patch_size=4, num_labels=3),
-}  # fmt: skip
+    "T5": lambda: _hugging_face(
+        "T5ForConditionalGeneration",
+        "T5Config",
+        vocab_size=VOCABULARY,
+        d_model=WIDTH,
+        d_kv=4,
+        d_ff=12,
+        num_layers=1,
+        num_decoder_layers=1,
+        num_heads=2,
+        decoder_start_token_id=0,
+    ),
+    "BART": lambda: _hugging_face(
+        "BartForConditionalGeneration",
+        "BartConfig",
+        vocab_size=VOCABULARY,
+        d_model=WIDTH,
+        encoder_layers=1,
+        decoder_layers=1,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        encoder_ffn_dim=12,
+        decoder_ffn_dim=12,
+        max_position_embeddings=32,
+    ),
+    "ViT": lambda: _hugging_face(
+        "ViTForImageClassification",
+        "ViTConfig",
+        hidden_size=WIDTH,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=12,
+        image_size=8,
+        patch_size=4,
+        num_labels=3,
+    ),
+}
 
 
 def token_losses(model: nn.Module, batch: Tensor) -> Tensor:
     """Cross-entropy of every token after the first, a mean for each sequence."""
     if "pixel" in model.main_input_name:
-        return nn.functional.cross_entropy(model(batch).logits, torch.zeros(len(batch), dtype=torch.int64), reduction="none")
+        return nn.functional.cross_entropy(
+            model(batch).logits, torch.zeros(len(batch), dtype=torch.int64), reduction="none"
+        )
     more = {"decoder_input_ids": batch} if model.config.is_encoder_decoder else {}
     logits = model(input_ids=batch, **more).logits[:, :-1]
     return nn.functional.cross_entropy(logits.transpose(1, 2), batch[:, 1:], reduction="none").mean(1)
@@ -381,11 +552,25 @@ def compared(kind: str, name: str, num_steps: int, batch_size: int | None = None
     before = {k: v.clone() for k, v in reference.state_dict().items()}
     n_beta, localization, draws_kept = 3.0, 2.0, 3
     draws = problems.sample(
-        model, batch, loss, step_size=1e-3, n_beta=n_beta, localization=localization, num_chains=2, num_draws=draws_kept,
-        num_burnin=0, num_steps_between_draws=num_steps, batch_size=batch_size, keep_parameters=True, progress=False,
-    )  # fmt: skip
-    changed = [k for k, v in model.state_dict().items() if k in before and v.is_floating_point()
-               and not torch.equal(v, before[k])]  # fmt: skip
+        model,
+        batch,
+        loss,
+        step_size=1e-3,
+        n_beta=n_beta,
+        localization=localization,
+        num_chains=2,
+        num_draws=draws_kept,
+        num_burnin=0,
+        num_steps_between_draws=num_steps,
+        batch_size=batch_size,
+        keep_parameters=True,
+        progress=False,
+    )
+    changed = [
+        k
+        for k, v in model.state_dict().items()
+        if k in before and v.is_floating_point() and not torch.equal(v, before[k])
+    ]
     if changed and not name.startswith("a buffer that"):
         raise AssertionError(f"the caller's model was changed: {changed}")
     names = [n for n, p in reference.named_parameters() if p.requires_grad]
@@ -405,8 +590,12 @@ def compared(kind: str, name: str, num_steps: int, batch_size: int | None = None
             with torch.enable_grad():
                 losses = loss(own, batch)
                 gradient = torch.autograd.grad(losses.mean(), [own.get_parameter(n) for n in names], allow_unused=True)
-            gradient = torch.cat([torch.zeros_like(own.get_parameter(n)).flatten() if g is None else g.to_dense().flatten()
-                                  for n, g in zip(names, gradient, strict=True)])  # fmt: skip
+            gradient = torch.cat(
+                [
+                    torch.zeros_like(own.get_parameter(n)).flatten() if g is None else g.to_dense().flatten()
+                    for n, g in zip(names, gradient, strict=True)
+                ]
+            )
             offset = (w - start).double()
             virial = float(offset @ (n_beta * gradient.double() + localization * offset))
             expected.append((float((losses.detach().double() - at_start).mean()), virial))
@@ -414,6 +603,9 @@ def compared(kind: str, name: str, num_steps: int, batch_size: int | None = None
     found, expected = torch.tensor(found), torch.tensor(expected)
     scale = expected.abs().amax(0).clamp_min(1e-12)
     errors = ((found - expected).abs() / scale).amax(0)
-    return {"loss": float(errors[0]), "gradient": float(errors[1]), "scale": scale.tolist(), "finite": bool(found.isfinite().all())}
-
-
+    return {
+        "loss": float(errors[0]),
+        "gradient": float(errors[1]),
+        "scale": scale.tolist(),
+        "finite": bool(found.isfinite().all()),
+    }

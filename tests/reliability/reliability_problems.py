@@ -47,18 +47,30 @@ def squared_error(model, batch):
 
 # ------------------------------------------------------------------------------------------------ resumable things
 
-SAMPLING = {"step_size": 1e-4, "num_chains": 4, "num_draws": 60, "num_burnin": 20, "num_steps_between_draws": 2,
-            "batch_size": 16, "seed": 1, "progress": False, "checkpoint_every": 5}  # fmt: skip
+SAMPLING = {
+    "step_size": 1e-4,
+    "num_chains": 4,
+    "num_draws": 30,
+    "num_burnin": 20,
+    "num_steps_between_draws": 2,
+    "batch_size": 16,
+    "seed": 1,
+    "progress": False,
+    "checkpoint_every": 5,
+}
 
 
 def draws_of_sample(path=None, method="sgld", **changes):
     full = {"batch_size": None} if method == "mala" else {}
-    return sample(network(), regression_data(), squared_error, **SAMPLING | full | {"method": method} | changes,
-                  checkpoint=path)  # fmt: skip
+    return sample(
+        network(), regression_data(), squared_error, **SAMPLING | full | {"method": method} | changes, checkpoint=path
+    )
 
 
 def draws_of_many(path=None, **changes):
-    return sample_many([network(0), network(1)], regression_data(), squared_error, **SAMPLING | changes, checkpoint=path)
+    return sample_many(
+        [network(0), network(1)], regression_data(), squared_error, **SAMPLING | changes, checkpoint=path
+    )
 
 
 def component_masks(model):
@@ -85,17 +97,22 @@ class Waves:
 
     def __call__(self, step):
         seeds = [self.seed * 10**6 + 10**4 * member + step for member in self.members]
-        x = torch.stack([torch.randn(6, 3, generator=torch.Generator().manual_seed(s), dtype=torch.float64)
-                         for s in seeds])  # fmt: skip
+        x = torch.stack(
+            [torch.randn(6, 3, generator=torch.Generator().manual_seed(s), dtype=torch.float64) for s in seeds]
+        )
         return x, self.scale * x.sin().sum(-1)
 
 
 def training(folder, optimizer="adamw", **changes):
     settings = TrainingSettings(num_steps=40, learning_rate=0.01, optimizer=optimizer)
     arguments = {
-        "stream": Waves(), "loss": squared_error, "settings": settings, "checkpoint_steps": [0, 10, 20, 30, 40],
-        "save_seconds": 0.0, "progress": False,
-    } | changes  # fmt: skip
+        "stream": Waves(),
+        "loss": squared_error,
+        "settings": settings,
+        "checkpoint_steps": [0, 10, 20, 30, 40],
+        "save_seconds": 0.0,
+        "progress": False,
+    } | changes
     return train([network(0), network(1)], folder=Path(folder), **arguments)
 
 
@@ -141,6 +158,7 @@ def plain(found) -> dict:
 
 def same(left: dict, right: dict) -> bool:
     """Equal to the last bit."""
+
     def equal(a, b) -> bool:
         if hasattr(a, "dtype"):
             return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
@@ -152,6 +170,7 @@ def same(left: dict, right: dict) -> bool:
 # Everything that saves itself: name -> (call with a path, whether the path is a folder).
 RESUMABLE = {
     "sample, sgld": (draws_of_sample, "run.pt"),
+    "sample, traced": (lambda path=None: draws_of_sample(path, num_draws=60), "run.pt"),  # a hundred steps and more
     "sample, sgnht": (lambda path=None: draws_of_sample(path, "sgnht"), "run.pt"),
     "sample, rmsprop_sgld": (lambda path=None: draws_of_sample(path, "rmsprop_sgld"), "run.pt"),
     "sample, mala": (lambda path=None: draws_of_sample(path, "mala"), "run.pt"),

@@ -15,7 +15,9 @@ import reliability_problems as problems
 import xarray
 from reliability_children import Worker, scaled
 
-REMEDY = re.compile(r"delete|remove|move (it|them|this)? ?away|again|anew|another (path|name|file)|name another|give", re.I)
+REMEDY = re.compile(
+    r"delete|remove|move (it|them|this)? ?away|again|anew|another (path|name|file)|name another|give", re.I
+)
 
 
 class Stopped(BaseException):
@@ -86,28 +88,58 @@ def training_in(folder: Path) -> dict:
 
 
 KINDS = {  # name: (maker, reader, pattern of the file that is damaged)
-    "sampler checkpoint": (lambda f: problems.draws_of_sample(f / "run.pt"), partial(problems.call, "sample, sgld"),
-                           "run.pt"),
-    "unfinished sampler checkpoint": (lambda f: stopped_after(9, problems.draws_of_sample, f / "run.pt"), partial(problems.call, "sample, sgld"), "run.pt"),
-    "checkpoint of many": (lambda f: problems.draws_of_many(f / "run.pt"), partial(problems.call, "sample_many"),
-                           "run.pt"),
-    "refined checkpoint": (lambda f: problems.draws_of_refined(f / "run.pt"), partial(problems.call, "refined_llc"),
-                           "run.pt"),
+    "sampler checkpoint": (
+        lambda f: problems.draws_of_sample(f / "run.pt"),
+        partial(problems.call, "sample, sgld"),
+        "run.pt",
+    ),
+    "unfinished sampler checkpoint": (
+        lambda f: stopped_after(9, problems.draws_of_sample, f / "run.pt"),
+        partial(problems.call, "sample, sgld"),
+        "run.pt",
+    ),
+    "checkpoint of many": (
+        lambda f: problems.draws_of_many(f / "run.pt"),
+        partial(problems.call, "sample_many"),
+        "run.pt",
+    ),
+    "refined checkpoint": (
+        lambda f: problems.draws_of_refined(f / "run.pt"),
+        partial(problems.call, "refined_llc"),
+        "run.pt",
+    ),
     "training step": (lambda f: problems.training(f / "cache"), training_in, "cache/*/step_00000020.safetensors"),
     "training losses": (lambda f: problems.training(f / "cache"), training_in, "cache/*/losses.safetensors"),
     "training record": (lambda f: problems.training(f / "cache"), training_in, "cache/*/training.json"),
-    "step, by Checkpoints": (lambda f: problems.training(f / "cache"), checkpoints_in,
-                             "cache/*/step_00000010.safetensors"),
+    "step, by Checkpoints": (
+        lambda f: problems.training(f / "cache"),
+        checkpoints_in,
+        "cache/*/step_00000010.safetensors",
+    ),
     "losses, by Checkpoints": (lambda f: problems.training(f / "cache"), checkpoints_in, "cache/*/losses.safetensors"),
-    "training state": (lambda f: stopped_after(24, problems.training, f / "cache"), training_in, "cache/*/state.safetensors"),
-    "step of an unfinished training": (lambda f: stopped_after(24, problems.training, f / "cache"), training_in,
-                                       "cache/*/step_00000010.safetensors"),
-    "lens state": (lambda f: stopped_after(7, problems.lens_training, f / "state.safetensors"), partial(problems.call, "train_lens, muon"), "state.safetensors"),
-    "finished lens state": (lambda f: problems.lens_training(f / "state.safetensors"),
-                            partial(problems.call, "train_lens, muon"), "state.safetensors"),
+    "training state": (
+        lambda f: stopped_after(24, problems.training, f / "cache"),
+        training_in,
+        "cache/*/state.safetensors",
+    ),
+    "step of an unfinished training": (
+        lambda f: stopped_after(24, problems.training, f / "cache"),
+        training_in,
+        "cache/*/step_00000010.safetensors",
+    ),
+    "lens state": (
+        lambda f: stopped_after(7, problems.lens_training, f / "state.safetensors"),
+        partial(problems.call, "train_lens, muon"),
+        "state.safetensors",
+    ),
+    "finished lens state": (
+        lambda f: problems.lens_training(f / "state.safetensors"),
+        partial(problems.call, "train_lens, muon"),
+        "state.safetensors",
+    ),
     "tuned lens": (saved_lens, lens_of, "lens.safetensors"),
     "draws": (saved_draws, draws_in, "draws.nc"),
-}  # fmt: skip
+}
 
 
 @cache
@@ -209,13 +241,24 @@ def test_a_harmed_file(kind, harm, original, worker, tmp_path):
 
 
 @pytest.mark.area("damaged files")
-@pytest.mark.parametrize(("kind", "donor"), [
-    ("sampler checkpoint", "checkpoint of many"), ("checkpoint of many", "sampler checkpoint"),
-    ("sampler checkpoint", "draws"), ("training step", "training losses"), ("training state", "training step"),
-    ("training losses", "training step"), ("lens state", "tuned lens"), ("tuned lens", "lens state"),
-    ("training state", "lens state"), ("draws", "sampler checkpoint"), ("refined checkpoint", "sampler checkpoint"),
-    ("step, by Checkpoints", "training step"), ("training step", "step, by Checkpoints"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kind", "donor"),
+    [
+        ("sampler checkpoint", "checkpoint of many"),
+        ("checkpoint of many", "sampler checkpoint"),
+        ("sampler checkpoint", "draws"),
+        ("training step", "training losses"),
+        ("training state", "training step"),
+        ("training losses", "training step"),
+        ("lens state", "tuned lens"),
+        ("tuned lens", "lens state"),
+        ("training state", "lens state"),
+        ("draws", "sampler checkpoint"),
+        ("refined checkpoint", "sampler checkpoint"),
+        ("step, by Checkpoints", "training step"),
+        ("training step", "step, by Checkpoints"),
+    ],
+)
 def test_the_content_of_another_file(kind, donor, original, worker, tmp_path):
     folder, name, _ = original(donor)
     check(kind, lambda _: (folder / name).read_bytes(), original, worker, tmp_path)
@@ -281,5 +324,3 @@ def test_a_damaged_execution_is_made_again(name, harm, finished_run, worker, tmp
             pytest.skip("this harm changes nothing here")
     outcome = worker.call(executed_again, str(root))
     assert outcome.value == 1, str(outcome)
-
-

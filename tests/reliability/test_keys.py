@@ -49,8 +49,11 @@ def lens_of(path: str | None, seed: int, first: int, every: int) -> dict:
     """A lens for one of several models with the same readout, on one of several series of batches."""
     model = problems.reader()
     problems.drawn(model.model.blocks[0], seed, 0.3)  # below the readout
-    return problems.plain(problems.lens_training(
-        path, model=model, batches=lambda step: problems.tokens(0 if step == 0 else step * every + first)))  # fmt: skip
+    return problems.plain(
+        problems.lens_training(
+            path, model=model, batches=lambda step: problems.tokens(0 if step == 0 else step * every + first)
+        )
+    )
 
 
 @pytest.mark.area("keys: changes")
@@ -66,16 +69,24 @@ def test_another_lens_on_the_state(change, child, tmp_path):
 
 @pytest.fixture(scope="module")
 def elsewhere(tmp_path_factory):
-    """Every run that is the same, asked for again by another interpreter with other hashes; what went wrong, by name."""
+    """Every run that is the same, asked for again by an interpreter with other hashes; what went wrong, by name."""
     folder = tmp_path_factory.mktemp("runs")
     program = Path(shutil.copy(HERE / "reliability_keys.py", folder / "reliability_keys.py"))
     for number, what in enumerate(("make", "ask")):
         environment = os.environ | {
-            "PYTHONHASHSEED": str(number + 1), "PYTHONWARNINGS": "ignore",
+            "PYTHONHASHSEED": str(number + 1),
+            "PYTHONWARNINGS": "ignore",
             "PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(HERE)]),
-        }  # fmt: skip
-        done = subprocess.run([sys.executable, HERE / program.name, what, folder], env=environment, cwd=folder,
-                              capture_output=True, text=True, check=True, timeout=300)  # fmt: skip
+        }
+        done = subprocess.run(
+            [sys.executable, HERE / program.name, what, folder],
+            env=environment,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=300,
+        )
         found = json.loads(done.stdout.splitlines()[-1])
         if what == "make":
             made = found

@@ -69,7 +69,9 @@ def test_files_that_may_not_grow(name, limit, tmp_path):
 
 
 @pytest.mark.area("full disk")
-@pytest.mark.parametrize(("function", "number"), [("fsync", 3), ("replace", 2), ("replace", 4), ("fsync", 1)][: scaled(1, 4)])
+@pytest.mark.parametrize(
+    ("function", "number"), [("fsync", 3), ("replace", 2), ("replace", 4), ("fsync", 1)][: scaled(1, 4)]
+)
 @pytest.mark.parametrize("name", NO_SPACE)
 def test_a_disk_that_becomes_full(name, function, number, tmp_path):
     judge(run_alone(with_errors, name, str(tmp_path / "run"), function, number, errno.ENOSPC))
@@ -112,10 +114,19 @@ def wide_loss(model, batch):
 def with_little_memory(folder: str, megabytes: int) -> tuple:
     def draws(path):
         data = torch.linspace(-1, 1, 10, dtype=torch.float64)
-        return problems.plain(problems.sample(
-            Wide(), data, wide_loss, step_size=1e-3, num_draws=20, num_steps_between_draws=6, checkpoint=path,
-            checkpoint_every=10, progress=False,
-        ))  # fmt: skip
+        return problems.plain(
+            problems.sample(
+                Wide(),
+                data,
+                wide_loss,
+                step_size=1e-3,
+                num_draws=20,
+                num_steps_between_draws=6,
+                checkpoint=path,
+                checkpoint_every=10,
+                progress=False,
+            )
+        )
 
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
@@ -232,20 +243,31 @@ def steps_before_refusal(name: str, path: str) -> tuple:
     calls = {
         "sample": lambda: problems.sample(model, data, counting_error, **settings, checkpoint=path),
         "sample_many": lambda: problems.sample_many([model], data, counting_error, **settings, checkpoint=path),
-        "refined_llc": lambda: problems.refined_llc(model, data, counting_error, problems.component_masks(model),
-                                                    **settings, checkpoint=path),
-        "train": lambda: problems.training(path, loss=counting_error, save_seconds=60.0,
-                                           settings=problems.TrainingSettings(num_steps=10**6, learning_rate=0.1)),
+        "refined_llc": lambda: problems.refined_llc(
+            model, data, counting_error, problems.component_masks(model), **settings, checkpoint=path
+        ),
+        "train": lambda: problems.training(
+            path,
+            loss=counting_error,
+            save_seconds=60.0,
+            settings=problems.TrainingSettings(num_steps=10**6, learning_rate=0.1),
+        ),
         "train_lens": lambda: problems.train_lens(
-            problems.TunedLens(problems.reader()), batches, problems.LensTraining(num_steps=10**5),
-            state_file=path, progress=False),
-    }  # fmt: skip
+            problems.TunedLens(problems.reader()),
+            batches,
+            problems.LensTraining(num_steps=10**5),
+            state_file=path,
+            progress=False,
+        ),
+    }
     outcome = outcome_of(calls[name])
     return outcome, COUNTED[0]
 
 
 PLACES = {
-    "a file in the place of the folder": lambda p: (p / "file").write_text("") and None or p / "file" / "below" / "run.pt",
+    "a file in the place of the folder": lambda p: (
+        (p / "file").write_text("") and None or p / "file" / "below" / "run.pt"
+    ),
     "a folder that may not be written": lambda p: (p / "closed").mkdir(mode=0o555) or p / "closed" / "run.pt",
     "a folder of a read-only folder": lambda p: (p / "closed").mkdir(mode=0o555) or p / "closed" / "new" / "run.pt",
 }
@@ -255,7 +277,7 @@ PLACES = {
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("name", ["sample", "sample_many", "refined_llc", "train", "train_lens"])
 def test_an_unwritable_place_is_refused_before_any_step(name, place, public):
-    outcome = run_alone(as_somebody, steps_before_refusal, name, str(PLACES[place](public)), timeout=15)
+    outcome = run_alone(as_somebody, steps_before_refusal, name, str(PLACES[place](public)), timeout=8)
     assert not outcome.timed_out, "it began to work"
     assert not outcome.error, str(outcome)
     refusal, evaluations = outcome.value

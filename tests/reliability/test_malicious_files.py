@@ -74,15 +74,27 @@ def other_json(path: Path, code: Code) -> None:
 
 
 WEAPONS = [raw_pickle, torch_file, old_torch_file, zip_of_pickle, scripted_module]
-TARGETS = ["sampler checkpoint", "checkpoint of many", "refined checkpoint", "training step", "training losses",
-           "training state", "lens state", "tuned lens", "draws"]  # fmt: skip
+TARGETS = [
+    "sampler checkpoint",
+    "checkpoint of many",
+    "refined checkpoint",
+    "training step",
+    "training losses",
+    "training state",
+    "lens state",
+    "tuned lens",
+    "draws",
+]
 CASES = [
     *((kind, weapon) for kind in TARGETS for weapon in WEAPONS[:4]),
     ("sampler checkpoint", scripted_module),
-    *((kind, weapon) for kind in ("training step", "training state", "lens state", "tuned lens")
-      for weapon in (endless_header, endless_tensor)),
+    *(
+        (kind, weapon)
+        for kind in ("training step", "training state", "lens state", "tuned lens")
+        for weapon in (endless_header, endless_tensor)
+    ),
     *(("training record", weapon) for weapon in (raw_pickle, deep_json, other_json)),
-]  # fmt: skip
+]
 original, worker = damaged.original, damaged.worker  # the fixtures
 
 

@@ -43,7 +43,9 @@ class Recomputing(nn.Module):
             return self.head(self.body(x))
         reentrant = self.how == "reentrant"
         if self.nested:
-            return checkpoint(lambda y: self.head(checkpoint(self.body, y, use_reentrant=reentrant)), x, use_reentrant=reentrant)
+            return checkpoint(
+                lambda y: self.head(checkpoint(self.body, y, use_reentrant=reentrant)), x, use_reentrant=reentrant
+            )
         return self.head(checkpoint(self.body, x, use_reentrant=reentrant))
 
 
@@ -55,7 +57,9 @@ def recomputed(how: str, nested: bool, function: str, dtype) -> dict:
         return problems.plain(problems.sample(model, data, problems.squared_error, **settings))
     if function == "sample_many":
         return problems.plain(problems.sample_many([model], data, problems.squared_error, **settings))
-    return problems.plain(problems.refined_llc(model, data, problems.squared_error, problems.component_masks(model), **settings))
+    return problems.plain(
+        problems.refined_llc(model, data, problems.squared_error, problems.component_masks(model), **settings)
+    )
 
 
 @pytest.mark.parametrize("nested", [False, True])
@@ -63,7 +67,7 @@ def recomputed(how: str, nested: bool, function: str, dtype) -> dict:
 @pytest.mark.parametrize("function", ["sample", "sample_many", "refined_llc"])
 def test_recomputed_activations_change_no_draw(function, how, nested, child):
     found = child.call(recomputed, how, nested, function, torch.float64)
-    if found.refused and "reentrant" == how:
+    if found.refused and how == "reentrant":
         return  # that way has no gradient through torch.autograd.grad: to say so is enough
     assert not found.error, str(found)
     right = child.call(recomputed, "plain", nested, function, torch.float64).value
@@ -73,8 +77,15 @@ def test_recomputed_activations_change_no_draw(function, how, nested, child):
 
 def recomputed_training(how: str, folder: str) -> dict:
     models = [problems.drawn(Recomputing(how).double(), seed) for seed in (0, 1)]
-    found = problems.train(models, problems.Waves(), problems.squared_error, problems.TrainingSettings(20, 0.05),
-                           checkpoint_steps=[20], folder=Path(folder) / how, progress=False)  # fmt: skip
+    found = problems.train(
+        models,
+        problems.Waves(),
+        problems.squared_error,
+        problems.TrainingSettings(20, 0.05),
+        checkpoint_steps=[20],
+        folder=Path(folder) / how,
+        progress=False,
+    )
     return problems.plain({"losses": found.losses()})
 
 
@@ -107,9 +118,13 @@ def detached_half(x):
 
 
 FALSE_GRADIENTS = {
-    "a factor": lambda x: Wrong.apply(x, 1.7), "a sign": lambda x: Wrong.apply(x, -1.0), "nothing": lambda x: Wrong.apply(x, 0.0),
-    "a detached half": detached_half, "rounding, straight through": straight_through, "a detached head": lambda x: x.detach(),
-}  # fmt: skip
+    "a factor": lambda x: Wrong.apply(x, 1.7),
+    "a sign": lambda x: Wrong.apply(x, -1.0),
+    "nothing": lambda x: Wrong.apply(x, 0.0),
+    "a detached half": detached_half,
+    "rounding, straight through": straight_through,
+    "a detached head": lambda x: x.detach(),
+}
 
 
 class Falsified(nn.Module):
@@ -171,7 +186,15 @@ def length_of_the_batch(model, batch):
     return problems.squared_error(model, batch) * len(batch[1])
 
 
-BATCH_LOSSES = [contrastive, centred, ranked, against_the_neighbour, first_of_the_batch, normalised, length_of_the_batch]
+BATCH_LOSSES = [
+    contrastive,
+    centred,
+    ranked,
+    against_the_neighbour,
+    first_of_the_batch,
+    normalised,
+    length_of_the_batch,
+]
 
 
 def depending(number: int, function: str, batch_size: int | None) -> tuple:
@@ -181,7 +204,9 @@ def depending(number: int, function: str, batch_size: int | None) -> tuple:
     if function == "sample":
         return estimate(problems.sample(model, problems.regression_data(64), loss, **settings))
     masks = problems.component_masks(model)
-    return estimate(problems.refined_llc(model, problems.regression_data(64), loss, masks, **settings).isel(component=0))
+    return estimate(
+        problems.refined_llc(model, problems.regression_data(64), loss, masks, **settings).isel(component=0)
+    )
 
 
 @pytest.mark.parametrize("function", ["sample", "refined_llc"])
@@ -211,11 +236,14 @@ class Tempered(nn.Module):
 
 
 DIFFERENCES = {
-    "attribute": lambda m: setattr(m, "scale", 3.0), "entry of a dict": lambda m: m.settings.update(scale=3.0),
-    "function": lambda m: setattr(m, "function", torch.sin), "lambda": lambda m: setattr(m, "function", lambda x: 2 * x),
-    "buffer that is not saved": lambda m: m.shift.fill_(2.0), "forward": lambda m: setattr(m, "forward", lambda x: 2 * m.layer(x)),
+    "attribute": lambda m: setattr(m, "scale", 3.0),
+    "entry of a dict": lambda m: m.settings.update(scale=3.0),
+    "function": lambda m: setattr(m, "function", torch.sin),
+    "lambda": lambda m: setattr(m, "function", lambda x: 2 * x),
+    "buffer that is not saved": lambda m: m.shift.fill_(2.0),
+    "forward": lambda m: setattr(m, "forward", lambda x: 2 * m.layer(x)),
     "hook": lambda m: m.layer.register_forward_hook(lambda module, args, out: 2 * out),
-}  # fmt: skip
+}
 
 
 def two_models(difference: str) -> list[nn.Module]:
@@ -227,8 +255,16 @@ def two_models(difference: str) -> list[nn.Module]:
 def many_against_each(difference: str) -> float:
     """Largest error of the recorded losses of both models at their own draws."""
     data = problems.regression_data(50)
-    many = problems.sample_many(two_models(difference), data, problems.squared_error, step_size=1e-3, num_chains=2, num_draws=5,
-                                keep_parameters=True, progress=False)  # fmt: skip
+    many = problems.sample_many(
+        two_models(difference),
+        data,
+        problems.squared_error,
+        step_size=1e-3,
+        num_chains=2,
+        num_draws=5,
+        keep_parameters=True,
+        progress=False,
+    )
     worst = 0.0
     for index, model in enumerate(two_models(difference)):
         own = many.isel(model=index)
@@ -246,11 +282,20 @@ def test_models_that_differ_in_what_is_no_parameter(difference, child):
 
 
 def trained_differently(difference: str, folder: str) -> bool:
-    found = problems.train(two_models(difference), problems.Waves(), problems.squared_error,
-                           problems.TrainingSettings(3, 0.05), checkpoint_steps=[3], folder=Path(folder), progress=False)  # fmt: skip
+    found = problems.train(
+        two_models(difference),
+        problems.Waves(),
+        problems.squared_error,
+        problems.TrainingSettings(3, 0.05),
+        checkpoint_steps=[3],
+        folder=Path(folder),
+        progress=False,
+    )
     for index, model in enumerate(two_models(difference)):
         x, y = (t[index] for t in problems.Waves()(0))
-        if not math.isclose(float(found.losses()[0, index]), float(problems.squared_error(model, (x, y)).mean()), rel_tol=1e-9):
+        if not math.isclose(
+            float(found.losses()[0, index]), float(problems.squared_error(model, (x, y)).mean()), rel_tol=1e-9
+        ):
             return False
     return True
 
@@ -263,18 +308,35 @@ def test_trainings_of_models_that_differ_in_what_is_no_parameter(difference, chi
 
 def normalising(kind: str, folder: str) -> tuple:
     """Loss in training and at its checkpoint of a network whose state is neither parameter nor constant."""
-    layer = {"batch": nn.BatchNorm1d(6), "instance": nn.InstanceNorm1d(6, track_running_stats=True),
-             "spectral": nn.utils.parametrizations.spectral_norm(nn.Linear(6, 6))}[kind]  # fmt: skip
+    layer = {
+        "batch": nn.BatchNorm1d(6),
+        "instance": nn.InstanceNorm1d(6, track_running_stats=True),
+        "spectral": nn.utils.parametrizations.spectral_norm(nn.Linear(6, 6)),
+    }[kind]
     if kind == "instance":
-        layer = nn.Sequential(nn.Unflatten(1, (6, 1)), nn.Upsample(scale_factor=2), layer, nn.Flatten(), nn.Linear(12, 6))
+        layer = nn.Sequential(
+            nn.Unflatten(1, (6, 1)), nn.Upsample(scale_factor=2), layer, nn.Flatten(), nn.Linear(12, 6)
+        )
     model = nn.Sequential(nn.Linear(3, 6), layer, nn.Tanh(), nn.Linear(6, 1)).double().train()
     model = problems.drawn(model, 1) if kind != "spectral" else model
-    found = problems.train([model], problems.Waves((0,), scale=3.0), problems.squared_error,
-                           problems.TrainingSettings(150, 0.05), checkpoint_steps=[150], folder=Path(folder), progress=False)  # fmt: skip
-    final = found.model(150).eval()
     with torch.no_grad():
-        x, y = (t[0] for t in problems.Waves((0,), scale=3.0)(149))
-        return float(found.losses()[-10:].mean()), float(problems.squared_error(final, (x, y)).mean())
+        model[0].bias.add_(5.0)  # far from the statistics of a fresh layer
+    found = problems.train(
+        [model],
+        problems.Waves((0,)),
+        problems.squared_error,
+        problems.TrainingSettings(300, 0.02),
+        checkpoint_steps=[300],
+        folder=Path(folder),
+        progress=False,
+    )
+    final = found.model(300).eval()
+    with torch.no_grad():
+        x, y = (
+            torch.cat(parts)
+            for parts in zip(*([t[0] for t in problems.Waves((0,))(s)] for s in range(290, 300)), strict=True)
+        )
+        return float(found.losses()[-30:].mean()), float(problems.squared_error(final, (x, y)).mean())
 
 
 @pytest.mark.parametrize("kind", ["batch", "instance", "spectral"])
@@ -332,7 +394,9 @@ def ignoring(number: int, function: str, folder: str) -> object:
 
         return calibrate(model, data, loss)
     settings = problems.TrainingSettings(3, 0.1)
-    problems.train([model], problems.Waves((0,)), loss, settings, checkpoint_steps=[3], folder=Path(folder), progress=False)
+    problems.train(
+        [model], problems.Waves((0,)), loss, settings, checkpoint_steps=[3], folder=Path(folder), progress=False
+    )
     return "trained"
 
 
@@ -387,13 +451,24 @@ def keeping(where: str, function: str, folder: str) -> bool:
     settings = LLC | {"num_draws": 20, "num_burnin": 0}
     calls = {
         "sample": lambda m: problems.plain(problems.sample(m, data, problems.squared_error, **settings)),
-        "refined_llc": lambda m: problems.plain(problems.refined_llc(
-            m, data, problems.squared_error, problems.component_masks(m), **settings)),
-        "train": lambda m: {"losses": problems.train(
-            [m], problems.Waves((0,)), problems.squared_error, problems.TrainingSettings(5, 0.1), checkpoint_steps=[5],
-            folder=Path(folder) / str(m is right), progress=False).losses().numpy()},
+        "refined_llc": lambda m: problems.plain(
+            problems.refined_llc(m, data, problems.squared_error, problems.component_masks(m), **settings)
+        ),
+        "train": lambda m: {
+            "losses": problems.train(
+                [m],
+                problems.Waves((0,)),
+                problems.squared_error,
+                problems.TrainingSettings(5, 0.1),
+                checkpoint_steps=[5],
+                folder=Path(folder) / str(m is right),
+                progress=False,
+            )
+            .losses()
+            .numpy()
+        },
         "calibrate": lambda m: {"h": calibration(m, data)},
-    }  # fmt: skip
+    }
     expected = calls[function](right)
     model(data[0])  # with a graph
     return problems.same(calls[function](model), expected)
@@ -414,6 +489,7 @@ def test_a_model_that_keeps_its_activations(where, function, child, tmp_path):
 
 def calibrated_hugging_face(name: str) -> float:
     import reliability_modules as modules
+
     from devinterp_core.calibration import calibrate
 
     model, batch, loss = modules.hugging_face_case(name)
@@ -445,8 +521,14 @@ def test_the_report_of_a_divergence_does_not_fail_itself(name, child):
 class Convolutional(nn.Module):
     def __init__(self):
         super().__init__()
-        self.layers = nn.Sequential(nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 4, 3, padding=1), nn.ReLU(),
-                                    nn.Flatten(), nn.Linear(4 * 28 * 28, 10))  # fmt: skip
+        self.layers = nn.Sequential(
+            nn.Conv2d(1, 16, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(16, 4, 3, padding=1),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(4 * 28 * 28, 10),
+        )
 
     def forward(self, x):
         return self.layers(x)
@@ -461,8 +543,9 @@ def full_batch_of_images(budget: int) -> tuple:
     generator = torch.Generator().manual_seed(0)
     data = torch.rand(1000, 1, 28, 28, generator=generator), torch.randint(10, (1000,), generator=generator)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    draws = problems.sample(model, data, classification, step_size=1e-8, num_chains=2, num_draws=2, memory_budget=budget,
-                            progress=False)  # fmt: skip
+    draws = problems.sample(
+        model, data, classification, step_size=1e-8, num_chains=2, num_draws=2, memory_budget=budget, progress=False
+    )
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
     return used, draws.loss_difference.values
 
@@ -547,11 +630,22 @@ class Dropping(nn.Module):
 
 
 def dropping(kind: str, function: str, batch_size: int | None) -> tuple:
-    layer = {"Dropout": nn.Dropout(0.5), "AlphaDropout": nn.AlphaDropout(0.3), "RReLU": nn.RReLU(0.1, 0.9),
-             "Dropout1d": nn.Dropout1d(0.5)}[kind]  # fmt: skip
+    layer = {
+        "Dropout": nn.Dropout(0.5),
+        "AlphaDropout": nn.AlphaDropout(0.3),
+        "RReLU": nn.RReLU(0.1, 0.9),
+        "Dropout1d": nn.Dropout1d(0.5),
+    }[kind]
     model = problems.drawn(Dropping(layer).double(), 0).train()
     data = problems.regression_data(64)
-    settings = {"step_size": 1e-16, "num_chains": 4, "num_draws": 50, "batch_size": batch_size, "train_mode": True, "progress": False}
+    settings = {
+        "step_size": 1e-16,
+        "num_chains": 4,
+        "num_draws": 50,
+        "batch_size": batch_size,
+        "train_mode": True,
+        "progress": False,
+    }
     if function == "sample":
         return estimate(problems.sample(model, data, problems.squared_error, **settings))
     return estimate(problems.sample_many([model], data, problems.squared_error, **settings).isel(model=0))
@@ -578,12 +672,25 @@ def increments(how: str) -> np.ndarray:
 
     def loss(model, batch):
         w = model.w
-        noise = {"randn": lambda: torch.randn(w.shape, dtype=w.dtype), "randn_like": lambda: torch.randn_like(w),
-                 "normal_": lambda: torch.empty_like(w).normal_()}[how]()  # fmt: skip
+        noise = {
+            "randn": lambda: torch.randn(w.shape, dtype=w.dtype),
+            "randn_like": lambda: torch.randn_like(w),
+            "normal_": lambda: torch.empty_like(w).normal_(),
+        }[how]()
         return 2 / step_size**0.5 * (w * noise).sum() + 0 * batch
 
-    draws = problems.sample(Line(), torch.zeros(3, dtype=torch.float64), loss, step_size=step_size, n_beta=1.0, localization=0.0,
-                            num_chains=1, num_draws=6, keep_parameters=True, progress=False)  # fmt: skip
+    draws = problems.sample(
+        Line(),
+        torch.zeros(3, dtype=torch.float64),
+        loss,
+        step_size=step_size,
+        n_beta=1.0,
+        localization=0.0,
+        num_chains=1,
+        num_draws=6,
+        keep_parameters=True,
+        progress=False,
+    )
     return np.diff(draws.parameters.values[0], axis=0, prepend=0.0) / step_size**0.5
 
 
@@ -607,8 +714,15 @@ def frozen_training(folder: str) -> bool:
     model = problems.network(0)
     model[0].requires_grad_(False)
     before = model[0].weight.detach().clone()
-    found = problems.train([model], problems.Waves((0,)), problems.squared_error, problems.TrainingSettings(5, 0.1, weight_decay=0.1),
-                           checkpoint_steps=[5], folder=Path(folder), progress=False)  # fmt: skip
+    found = problems.train(
+        [model],
+        problems.Waves((0,)),
+        problems.squared_error,
+        problems.TrainingSettings(5, 0.1, weight_decay=0.1),
+        checkpoint_steps=[5],
+        folder=Path(folder),
+        progress=False,
+    )
     return torch.equal(found.load(5)["0.weight"][0], before)
 
 
@@ -623,8 +737,15 @@ def dropout_training(folder: str) -> tuple:
         torch.manual_seed(number)
         model = problems.drawn(nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.5), nn.Linear(4, 1)).double()).train()
         before = torch.get_rng_state()
-        found = problems.train([model], problems.Waves((0,)), problems.squared_error, problems.TrainingSettings(20, 0.1),
-                               checkpoint_steps=[20], folder=Path(folder) / str(number), progress=False)  # fmt: skip
+        found = problems.train(
+            [model],
+            problems.Waves((0,)),
+            problems.squared_error,
+            problems.TrainingSettings(20, 0.1),
+            checkpoint_steps=[20],
+            folder=Path(folder) / str(number),
+            progress=False,
+        )
         results.append(found.losses())
         states.append(torch.equal(before, torch.get_rng_state()))
     return torch.equal(*results), all(states)
@@ -645,12 +766,25 @@ def quadratic(dtype: torch.dtype, method: str) -> tuple:
     x, _ = problems.regression_data(500)
     y = model(x)[:, 0].detach()
     model = model.to(dtype)
-    return estimate(problems.sample(
-        model, (x.to(dtype), y.to(dtype)), problems.squared_error, step_size=5e-4, localization=0.0, num_chains=8,
-        num_draws=800, num_burnin=300, method=method, progress=False))  # fmt: skip
+    return estimate(
+        problems.sample(
+            model,
+            (x.to(dtype), y.to(dtype)),
+            problems.squared_error,
+            step_size=5e-4,
+            localization=0.0,
+            num_chains=8,
+            num_draws=800,
+            num_burnin=300,
+            method=method,
+            progress=False,
+        )
+    )
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16, torch.complex128], ids=str)
+@pytest.mark.parametrize(
+    "dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16, torch.complex128], ids=str
+)
 def test_precision_is_right_or_refused(dtype, child):
     found = child.call(quadratic, dtype, "sgnht")
     if found.refused:
@@ -667,14 +801,28 @@ def padded(batch_size: int | None) -> tuple:
     nn.init.zeros_(model.weight)
     words = torch.arange(60).remainder(5)
     loss = lambda m, b: m(b).square().sum(1)
-    return estimate(problems.sample(model, words, loss, step_size=5e-3, localization=0.0, num_chains=4, num_draws=500,
-                                    num_burnin=200, batch_size=batch_size, progress=False))  # fmt: skip
+    return estimate(
+        problems.sample(
+            model,
+            words,
+            loss,
+            step_size=5e-3,
+            localization=0.0,
+            num_chains=4,
+            num_draws=500,
+            num_burnin=200,
+            batch_size=batch_size,
+            progress=False,
+        )
+    )
 
 
 @pytest.mark.parametrize("batch_size", [None, 30])
 def test_the_row_of_the_padding(batch_size, child):
     found = child.call(padded, batch_size)
-    assert found.refused or (not found.error and min(abs(found.value[0] - 5), abs(found.value[0] - 4)) < 0.4), str(found)
+    assert found.refused or (not found.error and min(abs(found.value[0] - 5), abs(found.value[0] - 4)) < 0.4), str(
+        found
+    )
 
 
 def masked_padding() -> object:
@@ -694,8 +842,13 @@ def with_temperatures() -> object:
     from devinterp_core.smc import assimilate
 
     generator = torch.Generator().manual_seed(0)
-    return assimilate(lambda w: -0.5 * w.square().sum(-1), [lambda w: -w.square().sum(-1)] * 2,
-                      torch.randn(200, 1, generator=generator, dtype=torch.float64), generator=generator, temperatures=[0.5, 1.0])  # fmt: skip
+    return assimilate(
+        lambda w: -0.5 * w.square().sum(-1),
+        [lambda w: -w.square().sum(-1)] * 2,
+        torch.randn(200, 1, generator=generator, dtype=torch.float64),
+        generator=generator,
+        temperatures=[0.5, 1.0],
+    )
 
 
 def test_temperatures_of_assimilation(child):
@@ -711,7 +864,11 @@ def test_numbers_that_are_taken(child):
 
 
 def with_draws(value) -> int:
-    return problems.sample(problems.network(), problems.regression_data(), problems.squared_error, step_size=1e-4,
-                           num_draws=value, progress=False).sizes["draw"]  # fmt: skip
-
-
+    return problems.sample(
+        problems.network(),
+        problems.regression_data(),
+        problems.squared_error,
+        step_size=1e-4,
+        num_draws=value,
+        progress=False,
+    ).sizes["draw"]
