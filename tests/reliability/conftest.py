@@ -33,7 +33,7 @@ def pytest_runtest_logreport(report):
     COUNTS[area]["total"] += 1
     COUNTS[area]["passed"] += report.passed
     if report.failed:
-        FAILED.append(report.nodeid.split("/")[-1])
+        FAILED.append(report.nodeid.removeprefix("tests/reliability/"))
 
 
 def pytest_sessionfinish(session):
