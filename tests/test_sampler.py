@@ -146,7 +146,7 @@ def test_mask_freezes_coordinates_exactly():
                        mask=mask, method=method, keep_parameters=True, progress=False)  # fmt: skip
         moved = (draws.parameters.values != model.weight.detach().reshape(-1).numpy()).any(axis=(0, 1))
         assert moved.tolist() == [True, False, True, False, False, False]
-        assert draws.attrs["dimension"] == 2
+        assert int(draws.dimension) == 2
 
 
 def test_chains_in_groups_and_loop_fallback_sample_the_same_target():
