@@ -160,7 +160,8 @@ def test_chains_in_groups_and_loop_fallback_sample_the_same_target():
 
     kwargs = dict(step_size=1e-3, num_chains=6, num_draws=100, method="sgnht", progress=False)
     together = sample(model, data, squared_error, **kwargs)
-    looped = sample(model, data, branching, **kwargs)
+    with pytest.warns(UserWarning, match="cannot be vectorised"):
+        looped = sample(model, data, branching, **kwargs)
     np.testing.assert_allclose(looped.loss_difference, together.loss_difference, rtol=1e-6)
     grouped = sample(model, data, squared_error, memory_budget=2 * 3 * 3 * 8, **kwargs)
     assert grouped.attrs["group_size"] == 2 and grouped.sizes["chain"] == 6

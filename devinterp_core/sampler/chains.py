@@ -7,7 +7,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from devinterp_core.vectorized import Batch, Evaluator, global_state, map_batch, seed_global, set_global_state, split_batch
+from devinterp_core.vectorized import (
+    Batch,
+    Evaluator,
+    global_state,
+    map_batch,
+    seed_global,
+    set_global_state,
+    split_batch,
+)
 
 from .methods import METHODS, Method
 from .noise import NormalSource
@@ -44,7 +52,7 @@ class ChainGroup:
     ):  # fmt: skip
         self.target, self.run, self.observers, self.evaluator = target, run, observers, evaluator
         if target.random and METHODS[run.method].full_batch:
-            raise ValueError(f"{run.method} accepts or rejects by the loss, which draws random numbers: use sgld or sgnht")
+            raise ValueError(f"{run.method} accepts or rejects by a loss that draws random numbers: use sgld or sgnht")
         seed = run.seed * 1_000_003 + index
         seed_global(seed ^ LOSS_STREAM, target.centre.device)
         self.noise = NormalSource(seed, target.centre.device)

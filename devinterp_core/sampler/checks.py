@@ -47,8 +47,8 @@ def check_loss(
         if not torch.equal(found.nan_to_num(), losses(batch).nan_to_num()):
             raise ValueError(
                 "the loss is another one when it is evaluated again at the same parameters, samples and random numbers "
-                "of torch: it keeps a state, or takes numbers from random, NumPy or the clock. Draw them beforehand and "
-                "make them part of the data"
+                "of torch: it keeps a state, or takes numbers from random, NumPy or the clock. Draw them beforehand "
+                "and make them part of the data"
             )
         random = not torch.equal(found.nan_to_num(), losses(batch, seed=1).nan_to_num())
         seed_global(0, centre.device)
@@ -57,8 +57,8 @@ def check_loss(
     if coupled and batch_size is not None:
         raise ValueError(
             "the loss of a sample depends on the other samples of its batch (batch statistics, pairs within the batch, "
-            "a sum over it?): over minibatches its mean is not the loss on the data. Use batch_size=None, eval mode, or "
-            "a loss of each sample by itself"
+            "a sum over it?): over minibatches its mean is not the loss on the data. Use batch_size=None, eval mode, "
+            "or a loss of each sample by itself"
         )
     return random, coupled
 

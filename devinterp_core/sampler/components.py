@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from devinterp_core.vectorized import Batch, Evaluator, Loss, PerSampleLoss, map_batch, tensors_of
+from devinterp_core.vectorized import Batch, Evaluator, Loss, PerSampleLoss, map_batch
 from devinterp_core.vectorized.bytes import bytes_written
 
 from .settings import Settings

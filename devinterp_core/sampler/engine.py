@@ -170,4 +170,4 @@ def _advice(targets: Sequence[Target], run: Settings) -> str:
         limit = float("inf")
     if limit < run.step_size:
         return f"try step_size <= {limit:.2g} (one over the largest curvature at w*)"
-    return f"try step_size <= {run.step_size / 4:.2g}: a quarter; the curvature at w* allows more, that on the way does not"
+    return f"try step_size <= {run.step_size / 4:.2g}, a quarter: the curvature is larger on the way than at w*"

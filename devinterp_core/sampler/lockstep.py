@@ -108,10 +108,10 @@ class StackJob:
                     at_centre = self._at_centre_again(batch, shared, state)
                 else:
                     _fill(self.baseline, first.target, indices, self.run.batch_size or first.target.num_samples)
+            paired = [None] * len(self.groups) if at_centre is None else at_centre
             self.running = [
-                k for k in self.running
-                if self.groups[k].advance(losses[k], [gradient[k]], indices, None if at_centre is None else at_centre[k])
-            ]  # fmt: skip
+                k for k in self.running if self.groups[k].advance(losses[k], [gradient[k]], indices, paired[k])
+            ]
             self.step += bool(self.running)
             if self.running:
                 yield self.step

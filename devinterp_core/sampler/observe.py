@@ -62,7 +62,9 @@ class Observer:
         return torch.cat([self.evaluator.losses(w, part, True) for part in parts], dim=1)
 
 
-def checked_observables(target: Target, observe: Observed | None, num_chains: int, budget: int) -> dict[str, Observable]:
+def checked_observables(
+    target: Target, observe: Observed | None, num_chains: int, budget: int
+) -> dict[str, Observable]:
     """Every observable with its data, evaluated once at w*.
 
     Raises:
@@ -75,16 +77,18 @@ def checked_observables(target: Target, observe: Observed | None, num_chains: in
         if name in RESERVED or name.endswith(("_mean", "_covariance")):
             raise ValueError(f"observe may not use the names {[name]}")
         if not isinstance(given, Observable):
-            given = Observable(function=given) if callable(given) and not isinstance(given, Tensor) else Observable(given)
+            is_function = callable(given) and not isinstance(given, Tensor)
+            given = Observable(function=given) if is_function else Observable(given)
         if given.data is None and target.own_data:
             raise ValueError(f"observe[{name!r}] needs data of its own: every model has other data")
-        data = target.data if given.data is None else checked_batch(given.data, f"observe[{name!r}]", target.centre.device)
+        data = given.data
+        data = target.data if data is None else checked_batch(data, f"observe[{name!r}]", target.centre.device)
         given = Observable(data, given.function, given.keep)
         size = _evaluate_once(target, name, given)
         if given.keep == "moments" and 8 * num_chains * size**2 > budget:
             raise ValueError(
                 f"the covariance of observe[{name!r}], {size} values in {num_chains} chains, takes "
-                f"{8 * num_chains * size**2 / 2**30:.1f} GiB, more than memory_budget: raise it or observe fewer samples"
+                f"{8 * num_chains * size**2 / 2**30:.1f} GiB, more than memory_budget: raise it or observe less"
             )
         found[name] = given
     return found
@@ -104,9 +108,8 @@ def _evaluate_once(target: Target, name: str, observable: Observable) -> int:
             raise ValueError(f"observe[{name!r}] cannot be evaluated at w*: {error}") from error
         if not isinstance(values, Tensor) or not values.isfinite().all():
             raise ValueError(f"observe[{name!r}] is not a finite tensor at w*")
-        if observable.function is None and values.shape != (len(tensors_of(piece)[0]),):
-            raise ValueError(
-                f"the loss on observe[{name!r}] has shape {tuple(values.shape)}, expected {(len(tensors_of(piece)[0]),)}"
-            )
+        expected = (len(tensors_of(piece)[0]),)
+        if observable.function is None and values.shape != expected:
+            raise ValueError(f"the loss on observe[{name!r}] has shape {tuple(values.shape)}, expected {expected}")
         size += values.numel()
     return size

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from devinterp_core.vectorized import Batch, Loss, map_batch, tensors_of
+from devinterp_core.vectorized import Batch, Loss, tensors_of
 
 from .checks import check_loss
 from .private import private_copy

@@ -1,4 +1,4 @@
-"""A batch: one tensor, or a tuple of tensors with a common first dimension; the form that the caller's loss is given."""
+"""A batch: one tensor, or a tuple of tensors with a common first dimension, in the form that a loss is given it."""
 
 from collections.abc import Callable
 

@@ -38,8 +38,8 @@ def check_gradient(
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     r"""Compare directional derivatives with central differences at a point beside `w`.
 
-    $g \cdot d$ against $\sum_i (\ell_i(w + h d) - \ell_i(w - h d)) / 2hn$ for a few random directions $d$ and steps $h$:
-    one step at which they agree, up to the rounding of the losses, is enough.
+    $g \cdot d$ against $\sum_i (\ell_i(w + h d) - \ell_i(w - h d)) / 2hn$ for random directions $d$ and steps $h$: one
+    step at which they agree, up to the rounding of the losses, is enough.
 
     Args:
         evaluate: `(w, batch, gradient)` to losses, or losses and the gradient of their mean, of one model.
@@ -78,7 +78,7 @@ def check_gradient(
                 break
         else:
             raise ValueError(
-                f"the gradient is not that of the loss: along a random direction beside w* autograd says {claimed:.4g}, "
+                f"the gradient is not that of the loss: in a random direction beside w* autograd says {claimed:.4g}, "
                 f"central differences say {', '.join(f'{s:.4g}' for s in measured)}. Is a part of the loss detached or "
                 "rounded, or a custom backward pass wrong? Sampling needs the gradient of the loss itself"
             )
