@@ -10,11 +10,14 @@ import math
 import warnings
 from dataclasses import dataclass
 
-import arviz
 import numpy as np
 import pandas as pd
 import xarray
 from scipy import stats
+
+from devinterp_core.llc.arviz_import import import_arviz
+
+arviz = import_arviz()
 
 
 # Draws that differ by less than this share of their size differ by rounding alone.
