@@ -158,8 +158,7 @@ def local_learning_coefficient(draws: xarray.Dataset, discard: float = 0.0) -> L
     per_chain = np.where(diverged, np.nan, values.mean(axis=1))
     good = values[~diverged]
     ess, r_hat = _diagnostics(good)
-    dimension = float(draws["dimension"]) if "dimension" in draws else draws.attrs["dimension"]
-    virial = kept.virial.values[~diverged] / dimension
+    virial = kept.virial.values[~diverged] / float(draws.dimension)
     third = max(1, good.shape[1] // 3)
     return LearningCoefficient(
         mean=float(good.mean()),
