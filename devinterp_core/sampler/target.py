@@ -136,7 +136,7 @@ def make_target(
         TypeError: data or mask that are not tensors, a scripted module.
     """
     if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
-        raise TypeError("the parameters of a scripted module cannot be exchanged: give the module before torch.jit.script")
+        raise TypeError("a scripted module cannot exchange its parameters: give the module before torch.jit.script")
     parameters = dict(model.named_parameters())
     if mask is None:
         chosen = {name: None for name, p in parameters.items() if p.requires_grad}
