@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from devinterp_core.content import content_key, module_difference
 
+from .randomness import generator_states
+
 DTYPES = (torch.float32, torch.float64)
 # Relative difference of two orders of summation; a gradient of something else is off by percents.
 TOLERANCE = {torch.float32: 1e-2, torch.float64: 1e-6}
@@ -76,21 +78,25 @@ def copy_of(model: nn.Module) -> nn.Module:
     return copy.deepcopy(model, memo)
 
 
-def check_state(model: nn.Module, loss: Callable, batch: tuple[Tensor, ...]) -> None:
+def check_state(model: nn.Module, loss: Callable, batch: tuple[Tensor, ...]) -> tuple[bool, bool]:
     """Refuse a loss or a model that one forward pass changes: the change would be lost, or shared by all models.
 
     Args:
         model: a copy, which the pass may change.
         loss: `(model, batch) -> Tensor[batch]`.
         batch: of this model.
+
+    Returns:
+        Whether the pass draws random numbers: of torch, and of NumPy or Python.
     """
     buffers = {name: (buffer, buffer.clone()) for name, buffer in model.named_buffers()}
     numbers, loss_before = _numbers(model), content_key(loss)
-    state = torch.get_rng_state()
+    before = generator_states()
     first = loss(model, batch).detach()
+    after = generator_states()
+    drawn = before[0] != after[0], before[1] != after[1]
     if first.ndim != 1 or len(first) != len(batch[0]):
         raise ValueError(f"the loss must give one number a sample, ({len(batch[0])},), got {tuple(first.shape)}")
-    stochastic = not torch.equal(torch.get_rng_state(), state)
     after = dict(model.named_buffers())
     for name, (buffer, old) in buffers.items():
         if after.get(name) is not buffer or not torch.equal(buffer.nan_to_num(), old.nan_to_num()):
@@ -109,16 +115,17 @@ def check_state(model: nn.Module, loss: Callable, batch: tuple[Tensor, ...]) -> 
     if content_key(loss) != loss_before:
         raise ValueError("the loss changes when it is called (an attribute, a list or a dict that it holds or reads): "
                          "let it depend on the model and the batch only")  # fmt: skip
-    if not stochastic and not torch.allclose(loss(model, batch).detach(), first, rtol=1e-5, atol=0, equal_nan=True):
+    if not any(drawn) and not torch.allclose(loss(model, batch).detach(), first, rtol=1e-5, atol=0, equal_nan=True):
         raise ValueError("the loss of the same model on the same batch is another number when it is asked again: the "
                          "model or the loss keeps a state that would not be in the checkpoints")  # fmt: skip
+    return drawn
 
 
 def check_gradient(
     model: nn.Module,
     loss: Callable,
     batch: tuple[Tensor, ...],
-    losses_and_gradient: Callable[[Tensor], tuple[Tensor, Tensor]],
+    evaluate: Callable[[Tensor, tuple[Tensor, ...], bool], tuple[Tensor, Tensor]],
     trained: Tensor,
 ) -> None:
     """Compare losses and gradient with plain autograd at parameters moved away from those of any model.
@@ -127,7 +134,7 @@ def check_gradient(
         model: a copy, whose parameters are moved.
         loss: as in `check_state`.
         batch: of this model.
-        losses_and_gradient: of the parameters of this model as one vector.
+        evaluate: `(w, batch, True)` to losses and gradient, see `Evaluator.alone`.
         trained: indices of the coordinates that are trained.
     """
     parameters = list(model.parameters())
@@ -146,7 +153,7 @@ def check_gradient(
         raise ValueError("no gradient of the loss reaches a parameter of the model that it is given")
     expected = torch.cat([(torch.zeros_like(p) if g is None else g).flatten() for p, g in zip(parameters, gradients)])
     w = torch.cat([p.detach().flatten() for p in parameters])
-    found_losses, found = losses_and_gradient(w)
+    found_losses, found = evaluate(w, batch, True)
     for ours, plain, what in [(found_losses, losses.detach(), "loss"), (found[trained], expected[trained], "gradient")]:
         size = float(plain.double().norm())
         if not plain.isfinite().all():

@@ -41,8 +41,8 @@ class StepRandomness:
             random.seed(self.base + step)
             np.random.seed((self.base + step) % 2**32)  # noqa: NPY002
 
-    @staticmethod
-    def states() -> tuple:
-        """States of torch's generator, and of NumPy's and Python's, to be compared."""
-        numpy = np.random.get_state()  # noqa: NPY002
-        return torch.get_rng_state().numpy().tobytes(), (random.getstate(), numpy[1].tobytes(), numpy[2:])
+
+def generator_states() -> tuple:
+    """States of torch's generator, and of NumPy's and Python's, to be compared."""
+    numpy = np.random.get_state()  # noqa: NPY002
+    return torch.get_rng_state().numpy().tobytes(), (random.getstate(), numpy[1].tobytes(), numpy[2:])

@@ -138,8 +138,8 @@ def _locked(place: Path) -> Iterator[None]:
     except OSError as error:
         raise OSError(
             error.errno,
-            f"the run is not in the cache, and {place} cannot be written ({error.strerror or error}): give a folder= that "
-            "can, or put the finished run there",
+            f"the run is not in the cache, and {place} cannot be written ({error.strerror or error}): give a folder= "
+            "that can, or put the finished run there",
         ) from error
     try:
         yield
@@ -166,17 +166,20 @@ class _Run:
         self.w = torch.stack([torch.cat([p.detach().flatten() for p in model.parameters()]) for model in models])
         self.random = StepRandomness(key, self.w.device)
         first = tuple(tensor.to(self.w.device) for tensor in first)
-        stochastic = self._draws_numbers(models[0], loss, first)
+        self.random(0)
+        drawn = check_state(copy_of(models[0]), loss, tuple(tensor[0] for tensor in first))
+        self.stochastic, self.random.everywhere, self.shapes = any(drawn), drawn[1], set()
         # The model is a copy: what its forward pass leaves in it is not the caller's.
-        evaluator = lambda **how: Evaluator(copy_of(models[0]), lambda model, *batch: loss(model, batch), **how)
-        self.evaluator = evaluator(compile=compile, trace=not stochastic)
+        self.evaluator = Evaluator(copy_of(models[0]), loss, compile=compile, random=self.stochastic)
         named = zip(self.evaluator.names, self.evaluator.segments, self.evaluator.shapes, strict=True)
         self.segments = [(name, a, b, shape) for name, (a, b), shape in named]
         trained = {name for name, p in models[0].named_parameters() if p.requires_grad}
         segments = [segment for segment in self.segments if segment[0] in trained]
         self.frozen = [(a, b) for name, a, b, _ in self.segments if name not in trained]
-        if not stochastic:
-            self._check_gradient(models[0], loss, first, evaluator(trace=False), segments)
+        if not self.stochastic:
+            coordinates = torch.cat([torch.arange(a, b) for _, a, b, _ in segments]).to(self.w.device)
+            own = tuple(tensor[0] for tensor in first)
+            check_gradient(copy_of(models[0]), loss, own, self.evaluator.alone, coordinates)
         self.optimizer = Optimizer(self.w, segments, settings)
         self.losses = torch.full((settings.num_steps, len(models)), torch.nan, dtype=self.w.dtype)
         self.step, self.seconds = 0, 0.0
@@ -199,6 +202,9 @@ class _Run:
                     break
                 self.random(self.step)
                 batch = tuple(tensor.to(self.w.device) for tensor in self.stream(self.step))
+                if self.stochastic:
+                    self._prepare(batch)
+                    self.random(self.step)
                 losses, gradients = self.evaluator.losses_and_gradient(self.w, batch, False)
                 self.losses[self.step] = losses.mean(1)
                 gradient = gradients[0] if len(gradients) == 1 else torch.cat(gradients, dim=1)
@@ -213,25 +219,12 @@ class _Run:
         write(self.place / LOSSES, {"losses": self.losses})
         return round(self.seconds + time.monotonic() - started, 1)
 
-    def _draws_numbers(self, model: nn.Module, loss: Callable, first: tuple[Tensor, ...]) -> bool:
-        """Check state, and find whether the loss draws random numbers: it is then not traced."""
-        self.random(0)
-        before = self.random.states()
-        check_state(copy_of(model), loss, tuple(tensor[0] for tensor in first))
-        after = self.random.states()
-        self.random.everywhere = before[1] != after[1]
-        return before != after
-
-    def _check_gradient(self, model, loss: Callable, first: tuple[Tensor, ...], evaluator: Evaluator, trained) -> None:
-        """Of the first model, evaluated as all of them are."""
-
-        def ours(w: Tensor) -> tuple[Tensor, Tensor]:
-            rows = torch.cat([w[None], self.w[1:]])
-            losses, gradients = evaluator.losses_and_gradient(rows, first, False)
-            return losses[0], torch.cat([gradient[0] for gradient in gradients])
-
-        coordinates = torch.cat([torch.arange(a, b) for _, a, b, _ in trained]).to(self.w.device)
-        check_gradient(copy_of(model), loss, tuple(tensor[0] for tensor in first), ours, coordinates)
+    def _prepare(self, batch: tuple[Tensor, ...]) -> None:
+        """Evaluate shapes that are new once in vain: the evaluator tries things out then, which draws numbers too."""
+        shapes = tuple(tensor.shape for tensor in batch)
+        if shapes not in self.shapes:
+            self.shapes.add(shapes)
+            self.evaluator.losses_and_gradient(self.w, batch, False)
 
     def _parameters(self) -> dict[str, Tensor]:
         return {name: self.w[:, a:b].reshape(len(self.w), *shape) for name, a, b, shape in self.segments}
