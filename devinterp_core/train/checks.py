@@ -14,8 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from devinterp_core.content import content_key, module_difference
-
-from .randomness import generator_states
+from devinterp_core.vectorized import global_state, seed_global
 
 DTYPES = (torch.float32, torch.float64)
 # Relative difference of two orders of summation; a gradient of something else is off by percents.
@@ -78,7 +77,7 @@ def copy_of(model: nn.Module) -> nn.Module:
     return copy.deepcopy(model, memo)
 
 
-def check_state(model: nn.Module, loss: Callable, batch: tuple[Tensor, ...]) -> tuple[bool, bool]:
+def check_state(model: nn.Module, loss: Callable, batch: tuple[Tensor, ...]) -> bool:
     """Refuse a loss or a model that one forward pass changes: the change would be lost, or shared by all models.
 
     Args:
@@ -87,14 +86,15 @@ def check_state(model: nn.Module, loss: Callable, batch: tuple[Tensor, ...]) -> 
         batch: of this model.
 
     Returns:
-        Whether the pass draws random numbers: of torch, and of NumPy or Python.
+        Whether the pass draws random numbers from torch's global generator.
     """
     buffers = {name: (buffer, buffer.clone()) for name, buffer in model.named_buffers()}
     numbers, loss_before = _numbers(model), content_key(loss)
-    before = generator_states()
+    device = next(model.parameters()).device
+    seed_global(0, device)
+    before = global_state(device)
     first = loss(model, batch).detach()
-    after = generator_states()
-    drawn = before[0] != after[0], before[1] != after[1]
+    stochastic = any(not torch.equal(a, b) for a, b in zip(before, global_state(device), strict=True))
     if first.ndim != 1 or len(first) != len(batch[0]):
         raise ValueError(f"the loss must give one number a sample, ({len(batch[0])},), got {tuple(first.shape)}")
     after = dict(model.named_buffers())
@@ -115,10 +115,14 @@ def check_state(model: nn.Module, loss: Callable, batch: tuple[Tensor, ...]) -> 
     if content_key(loss) != loss_before:
         raise ValueError("the loss changes when it is called (an attribute, a list or a dict that it holds or reads): "
                          "let it depend on the model and the batch only")  # fmt: skip
-    if not any(drawn) and not torch.allclose(loss(model, batch).detach(), first, rtol=1e-5, atol=0, equal_nan=True):
-        raise ValueError("the loss of the same model on the same batch is another number when it is asked again: the "
-                         "model or the loss keeps a state that would not be in the checkpoints")  # fmt: skip
-    return drawn
+    seed_global(0, device)
+    if not torch.allclose(loss(model, batch).detach(), first, rtol=1e-5, atol=0, equal_nan=True):
+        raise ValueError(
+            "the loss of the same model on the same batch is another number when it is asked again: the model or the "
+            "loss keeps a state that would not be in the checkpoints, or draws from the random generators of NumPy or "
+            "Python: draw from torch's global one, which is seeded for each step"
+        )
+    return stochastic
 
 
 def check_gradient(

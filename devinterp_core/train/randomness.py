@@ -7,12 +7,14 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from devinterp_core.vectorized import kept_random_state, seed_global
+
 
 @contextlib.contextmanager
 def own_randomness(device: torch.device) -> Iterator[None]:
     """Give the global generators of torch, NumPy and Python back as they were, whatever is drawn inside."""
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002  it is the global one that losses draw from
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002  the global one, that a loss may draw from
+    with kept_random_state(device):
         try:
             yield
         finally:
@@ -20,29 +22,12 @@ def own_randomness(device: torch.device) -> Iterator[None]:
             np.random.set_state(numpy)  # noqa: NPY002
 
 
-class StepRandomness:
-    """Seeds the global generators for each step, so that a run continues as if it had never stopped.
+def seed_step(key: str, step: int, device: torch.device) -> None:
+    """Seed torch's global generators for a step, so that a run continues as if it had never stopped.
 
     Args:
         key: of the run, hexadecimal.
+        step: of the run.
         device: of the models.
     """
-
-    def __init__(self, key: str, device: torch.device):
-        self.base, self.device = int(key[:12], 16), device
-        self.everywhere = False
-
-    def __call__(self, step: int) -> None:
-        """The generators of a step; those of NumPy and Python only where `everywhere` is set, for their cost."""
-        torch.default_generator.manual_seed(self.base + step)
-        if self.device.type == "cuda":
-            torch.cuda.manual_seed(self.base + step)
-        if self.everywhere:
-            random.seed(self.base + step)
-            np.random.seed((self.base + step) % 2**32)  # noqa: NPY002
-
-
-def generator_states() -> tuple:
-    """States of torch's generator, and of NumPy's and Python's, to be compared."""
-    numpy = np.random.get_state()  # noqa: NPY002
-    return torch.get_rng_state().numpy().tobytes(), (random.getstate(), numpy[1].tobytes(), numpy[2:])
+    seed_global(int(key[:12], 16) + step, device)

@@ -26,7 +26,7 @@ from .checkpoints import LOSSES, RECORD, Checkpoints, read, step_file, write, wr
 from .checks import check_gradient, check_models, check_state, copy_of
 from .key import run_key
 from .optimizers import Optimizer
-from .randomness import StepRandomness, own_randomness
+from .randomness import own_randomness, seed_step
 from .settings import TrainingSettings
 
 STATE = "state.safetensors"
@@ -162,13 +162,10 @@ class _Run:
         first: tuple[Tensor, ...],
     ):
         keep_freed_memory()
-        self.stream, self.settings, self.place = stream, settings, place
+        self.stream, self.settings, self.place, self.key = stream, settings, place, key
         self.w = torch.stack([torch.cat([p.detach().flatten() for p in model.parameters()]) for model in models])
-        self.random = StepRandomness(key, self.w.device)
         first = tuple(tensor.to(self.w.device) for tensor in first)
-        self.random(0)
-        drawn = check_state(copy_of(models[0]), loss, tuple(tensor[0] for tensor in first))
-        self.stochastic, self.random.everywhere, self.shapes = any(drawn), drawn[1], set()
+        self.stochastic, self.shapes = check_state(copy_of(models[0]), loss, tuple(t[0] for t in first)), set()
         # The model is a copy: what its forward pass leaves in it is not the caller's.
         self.evaluator = Evaluator(copy_of(models[0]), loss, compile=compile, random=self.stochastic)
         named = zip(self.evaluator.names, self.evaluator.segments, self.evaluator.shapes, strict=True)
@@ -200,11 +197,11 @@ class _Run:
                     self._check_finite()
                 if self.step == total:
                     break
-                self.random(self.step)
+                seed_step(self.key, self.step, self.w.device)
                 batch = tuple(tensor.to(self.w.device) for tensor in self.stream(self.step))
                 if self.stochastic:
                     self._prepare(batch)
-                    self.random(self.step)
+                    seed_step(self.key, self.step, self.w.device)
                 losses, gradients = self.evaluator.losses_and_gradient(self.w, batch, False)
                 self.losses[self.step] = losses.mean(1)
                 gradient = gradients[0] if len(gradients) == 1 else torch.cat(gradients, dim=1)
