@@ -170,18 +170,25 @@ def _module(value: object, library: Library) -> Part | None:
     own = vars(value)
     if "_orig_mod" in own.get("_modules", {}):  # of torch.compile: the same numbers, to rounding
         return _tuple("compiled", _orig_mod=value._orig_mod)
-    children: list[tuple[str, Any]] = [(".__class__", type(value)), (".training", value.training)]
+    children: list[tuple[str, Any]] = []
     for kind in ("_parameters", "_buffers", "_modules"):  # their order is that of the coordinates
         children += [(f".{name}", (kind, name, each)) for name, each in own[kind].items()]
+    return Part([b"module"], children + [(step, (step, each)) for step, each in module_parts(value)])
+
+
+def module_parts(module: nn.Module) -> list[tuple[str, Any]]:
+    """What a module is beside its parameters, buffers and submodules, each with the step that leads to it."""
+    own = vars(module)
+    parts: list[tuple[str, Any]] = [(".__class__", type(module)), (".training", module.training)]
     for kind, with_kwargs in HOOKS.items():  # their keys are counted over the process
         flags = own.get(with_kwargs, {})
-        children += [(f".{kind}", (kind, hook, key in flags)) for key, hook in own.get(kind, {}).items()]
-    if isinstance(value, torch.jit.ScriptModule):
-        return Part([b"script module", str(value.inlined_graph).encode()], children)
+        parts += [(f".{kind}", (hook, key in flags)) for key, hook in own.get(kind, {}).items()]
+    if isinstance(module, torch.jit.ScriptModule):
+        return [*parts, (".inlined_graph", str(module.inlined_graph))]
+    if isinstance(module, torch.fx.GraphModule):
+        return [*parts, (".code", module.code)]
     plain = {k: v for k, v in own.items() if k not in MODULE_INTERNALS | {"training", *HOOKS} and not _made(v)}
-    if isinstance(value, torch.fx.GraphModule):
-        plain = {"code": value.code}
-    return Part([b"module"], children + [(f".{name}", (name, each)) for name, each in sorted(plain.items())])
+    return parts + [(f".{name}", each) for name, each in sorted(plain.items())]
 
 
 def _made(value: object) -> bool:

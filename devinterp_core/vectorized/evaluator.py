@@ -96,7 +96,7 @@ class Evaluator:
 
     def _views(self, w: Tensor) -> list[Tensor]:
         """The parameters of all models, or of one."""
-        return [w[..., a:b].view(*w.shape[:-1], *s) for (a, b), s in zip(self.segments, self.shapes, strict=True)]
+        return [w[..., a:b].view((*w.shape[:-1], *s)) for (a, b), s in zip(self.segments, self.shapes, strict=True)]
 
     def _named(self, parameters: list[Tensor]) -> dict[str, Tensor]:
         return self.constants | {f"model.{n}": p for n, p in zip(self.names, parameters, strict=True)}
