@@ -97,8 +97,8 @@ class LearningCoefficient:
 
         $$\sqrt{\max(t_{E - 1}\, s_E,\; t_{C - 1}\, s_C)^2 + (z D / 2)^2}$$
 
-        with the standard error $s_E$ from $E$ effective draws, $s_C$ from the spread of the $C$ chains' means, Student's
-        quantiles $t$ (at least one degree of freedom), the normal quantile $z$, and $D^2 = \max(0,\, d^2 - 6 s_E^2)$:
+        with the standard error $s_E$ from $E$ effective draws, $s_C$ from the spread of the $C$ chains' means,
+        Student's quantiles $t$ (at least one degree of freedom), the normal quantile $z$, and $D^2 = \max(0,\, d^2 - 6 s_E^2)$:
         what the drift $d$ has beyond $\sqrt 6\, s_E$, its own standard error in level chains. Use four chains or more:
         with two, $t_1 = 12.7$; a single chain has no $s_C$, and its interval knows only what that chain has seen.
 
