@@ -870,7 +870,7 @@ def test_compiled_evaluation_gives_the_same_numbers(compiler, monkeypatch):
     monkeypatch.setattr(torch, "compile", substitute)
     models = networks(2)
     w = stacked(models)
-    evaluate = {c: Evaluator(models[0], lambda m, *b: squared_error(m, b), compile=c) for c in (True, False)}
+    evaluate = {c: Evaluator(models[0], squared_error, compile=c) for c in (True, False)}
     for step in range(2):
         batch = Waves((0, 1))(step)
         (losses, gradients), (plain_losses, plain_gradients) = (
@@ -885,7 +885,7 @@ def test_compiled_evaluation_gives_the_same_numbers(compiler, monkeypatch):
 def test_losses_and_gradients_are_those_of_autograd(shared):
     """Traced, in blocks and in one piece, at parameters other than those that were traced."""
     models = networks(3)
-    evaluator = Evaluator(models[0], lambda m, *b: squared_error(m, b))
+    evaluator = Evaluator(models[0], squared_error)
     assert evaluator.losses_and_gradient(stacked(models) + 1, Waves((0, 1, 2))(0), False)[0].shape == (3, 6)
     batch = Waves((0, 1, 2))(1)
     given = tuple(tensor[0] for tensor in batch) if shared else batch

@@ -16,6 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from devinterp_core.dln.network import INPUT_VARIANCE, DeepLinearNetwork
+from devinterp_core.draws import make_draws
 
 Layer = Float[Tensor, "chain _ _"]  # one layer of every chain, rows above
 
@@ -88,15 +89,14 @@ def gibbs_sample(
         if sweep >= num_burnin:
             for name, value in _observables(layers, centre, truth, coupling, localization).items():
                 records[name].append(value)
-    arrays = {name: (("chain", "draw"), torch.stack(values, 1).cpu().numpy()) for name, values in records.items()}
-    arrays["loss_difference"] = (("chain", "draw"), arrays["loss_difference"][1] / n_beta)
-    arrays["diverged"] = (("chain",), np.zeros(num_chains, dtype=bool))
+    arrays = {name: torch.stack(values, 1).cpu().numpy() for name, values in records.items()}
+    arrays["loss_difference"] = arrays["loss_difference"] / n_beta
+    arrays["diverged_at"] = np.full(num_chains, -1)
     attrs = {
         "method": "gibbs", "n_beta": n_beta, "localization": localization, "num_chains": num_chains,
         "num_draws": num_draws, "num_burnin": num_burnin, "start": start, "seed": seed,
-        "dimension": sum(weight.numel() for weight in centre),
     }  # fmt: skip
-    return xarray.Dataset(arrays, attrs=attrs)
+    return make_draws(arrays, sum(weight.numel() for weight in centre), attrs)
 
 
 def _products_above(layers: Sequence[Layer]) -> list[Layer | None]:

@@ -8,10 +8,11 @@ import xarray
 from torch import Tensor, nn
 
 from devinterp_core.sampler import DivergenceError, sample
-from devinterp_core.sampler.target import Batch, Loss, Target, make_target
+from devinterp_core.sampler.target import Target, make_target
+from devinterp_core.vectorized import Batch, Loss
 
 from .judge import Verdict, judge, remarks
-from .pilot import pilot
+from .pilot import memory_budget, pilot
 from .trusted import TrustedEstimate
 
 # Full batch up to here: minibatch noise heats, and small data are no work.
@@ -70,12 +71,13 @@ def estimate_llc(
     if isinstance(max_steps, bool) or int(max_steps) != max_steps or max_steps < 2000:
         raise ValueError(f"max_steps must be an integer of at least 2000, got {max_steps!r}")
     target = make_target(model, data, loss, n_beta=n_beta, localization=localization, mask=mask)
-    batch_size = None if target.num_samples <= FULL_BATCH else BATCH_SIZE
+    batch_size = None if target.num_samples <= FULL_BATCH or target.coupled else BATCH_SIZE
     found = pilot(model, target, batch_size, seed=1000 * seed + 500, progress=progress)
+    num_chains = _num_chains(target)
     settings: dict[str, Any] = dict(
         localization=localization, n_beta=target.n_beta, mask=mask, method="sgnht", batch_size=batch_size,
-        num_chains=_num_chains(target), num_steps_between_draws=STEPS_BETWEEN_DRAWS, progress=progress,
-        memory_budget=2**60,
+        num_chains=num_chains, num_steps_between_draws=STEPS_BETWEEN_DRAWS, progress=progress,
+        memory_budget=memory_budget(target, num_chains),
     )  # fmt: skip
     step_size, used, least = found.step_size, found.num_steps, LEAST_DRAWS
     for attempt in range(MAX_RETRIES):

@@ -10,11 +10,14 @@ import math
 import warnings
 from dataclasses import dataclass
 
-import arviz
 import numpy as np
 import pandas as pd
 import xarray
 from scipy import stats
+
+from devinterp_core.llc.arviz_import import import_arviz
+
+arviz = import_arviz()
 
 # Draws that differ by less than this share of their size differ by rounding alone.
 ROUNDING = 1e-12
@@ -155,8 +158,7 @@ def local_learning_coefficient(draws: xarray.Dataset, discard: float = 0.0) -> L
     per_chain = np.where(diverged, np.nan, values.mean(axis=1))
     good = values[~diverged]
     ess, r_hat = _diagnostics(good)
-    dimension = float(draws["dimension"]) if "dimension" in draws else draws.attrs["dimension"]
-    virial = kept.virial.values[~diverged] / dimension
+    virial = kept.virial.values[~diverged] / float(draws.dimension)
     third = max(1, good.shape[1] // 3)
     return LearningCoefficient(
         mean=float(good.mean()),

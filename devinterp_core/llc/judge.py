@@ -4,13 +4,11 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 import xarray
-from torch.func import functional_call
 
 from devinterp_core.sampler.curvature import MAX_SAMPLES, hessian_product
 from devinterp_core.sampler.target import Target
-from devinterp_core.vectorized import PerSampleLoss
+from devinterp_core.vectorized import Evaluator, kept_random_state, map_batch, seed_global
 
 from .trusted import TrustedEstimate, trusted
 
@@ -132,15 +130,11 @@ def gradient_step_gain(target: Target) -> float:
     0 at a critical point, infinite where the loss curves downwards along its gradient. A lower bound, to second order,
     on how far $w^*$ is above the nearest minimum, in the units of $\hat\lambda$.
     """
-    module = PerSampleLoss(target.model, target.losses)
-    batch, values, start = tuple(t[:MAX_SAMPLES] for t in target.data), {}, 0
-    with torch.enable_grad():
-        flat = target.centre.detach().clone().requires_grad_()
-        for name, shape in zip(target.names, target.shapes, strict=True):
-            values[f"model.{name}"] = flat[start : start + shape.numel()].view(shape)
-            start += shape.numel()
-        mean = functional_call(module, values, batch).mean()
-        (gradient,) = torch.autograd.grad(mean, flat) if mean.requires_grad else (torch.zeros_like(flat),)
+    batch = map_batch(lambda t: t[:MAX_SAMPLES], target.data)
+    with kept_random_state(target.centre.device):
+        seed_global(0, target.centre.device)
+        evaluator = Evaluator(target.model, target.loss, target.names, trace=False)
+        gradient = evaluator.alone(target.centre, batch, gradient=True)[1]
     gradient = target.n_beta * (gradient if target.mask is None else gradient * target.mask)
     squared = float(gradient.double().square().sum())
     if squared == 0:

@@ -51,10 +51,10 @@ def pilot(model: nn.Module, target: Target, batch_size: int | None, seed: int, p
         used += PILOT_STEPS
         try:
             draws = sample(
-                model, target.batch(target.data), target.loss, step_size=step_size, method="sgnht",
+                model, target.data, target.loss, step_size=step_size, method="sgnht",
                 n_beta=target.n_beta, localization=target.localization, mask=_mask(target), batch_size=batch_size,
                 num_chains=PILOT_CHAINS, num_draws=3, num_steps_between_draws=PILOT_STEPS // 3,
-                keep_parameters=True, seed=seed + attempt, progress=progress, memory_budget=2**60,
+                keep_parameters=True, seed=seed + attempt, progress=progress, memory_budget=memory_budget(target, PILOT_CHAINS),
             )  # fmt: skip
         except DivergenceError:
             step_size /= 8
@@ -71,6 +71,11 @@ def pilot(model: nn.Module, target: Target, batch_size: int | None, seed: int, p
         f"at n_beta {target.n_beta:g} and localization {target.localization:g} has no scale that they find; raise "
         "localization, or sample with a step_size of your own"
     )
+
+
+def memory_budget(target: Target, num_chains: int) -> int:
+    """Bytes with which all chains advance together, as `stop` needs, and evaluations keep to 4 GiB at least."""
+    return max(4 * 2**30, 4 * num_chains * target.num_coordinates * target.centre.element_size())
 
 
 def _mask(target: Target) -> dict[str, torch.Tensor]:

@@ -120,7 +120,7 @@ class _Run:
     ):
         keep_freed_memory()
         self.stream, self.settings, self.place = stream, settings, place
-        self.evaluator = Evaluator(models[0], lambda model, *batch: loss(model, batch), compile=compile)
+        self.evaluator = Evaluator(models[0], loss, compile=compile)
         self.w = torch.stack([torch.cat([p.detach().flatten() for p in model.parameters()]) for model in models])
         named = zip(self.evaluator.names, self.evaluator.segments, self.evaluator.shapes, strict=True)
         self.segments = [(name, a, b, shape) for name, (a, b), shape in named]
