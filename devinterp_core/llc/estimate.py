@@ -19,9 +19,10 @@ from devinterp_core.llc.arviz_import import import_arviz
 
 arviz = import_arviz()
 
-
 # Draws that differ by less than this share of their size differ by rounding alone.
 ROUNDING = 1e-12
+# What is still to come over the drift between the thirds of the kept draws, of an exponential on their time scale.
+REMAINING = 1.5
 
 
 class Interval(tuple):
@@ -95,12 +96,12 @@ class LearningCoefficient:
 
         Effective sample sizes alone give intervals that are too narrow by two for gradient chains. The half-width is
 
-        $$\sqrt{\max(t_{E - 1}\, s_E,\; t_{C - 1}\, s_C)^2 + (z D / 2)^2}$$
+        $$\sqrt{\max(t_{E - 1}\, s_E,\; t_{C - 1}\, s_C)^2 + (1.5\, d)^2}$$
 
-        with the standard error $s_E$ from $E$ effective draws, $s_C$ from the spread of the $C$ chains' means,
-        Student's quantiles $t$ (at least one degree of freedom), the normal quantile $z$, and $D^2 = \max(0,\, d^2 - 6 s_E^2)$:
-        what the drift $d$ has beyond $\sqrt 6\, s_E$, its own standard error in level chains. Use four chains or more:
-        with two, $t_1 = 12.7$; a single chain has no $s_C$, and its interval knows only what that chain has seen.
+        at 95 %, with the standard error $s_E$ from $E$ effective draws, $s_C$ from the spread of the $C$ chains' means,
+        Student's $t$ (at least one degree of freedom) and the drift $d$. A mean that relaxes exponentially on the time
+        scale of the kept draws has 1.5 times the drift between its thirds still before it. Use four chains or more: with
+        two, $t_1 = 12.7$; a single chain has no $s_C$, and its interval knows only what that chain has seen.
 
         Args:
             level: nominal coverage, in (0, 1).
@@ -115,11 +116,10 @@ class LearningCoefficient:
             raise ValueError(f"level must lie between 0 and 1, got {level}")
         quantile, num_chains = (1 + level) / 2, int(np.isfinite(self.per_chain).sum())
         between = stats.t.ppf(quantile, df=num_chains - 1) * self.between_chain_error if num_chains > 1 else 0.0
-        trend = max(0.0, self.drift**2 - 6 * self.standard_error**2) ** 0.5
         parts = {
             "draws": float(stats.t.ppf(quantile, df=max(1.0, self.ess - 1)) * self.standard_error),
             "chains": float(between),
-            "drift": float(stats.norm.ppf(quantile) * trend / 2),
+            "drift": REMAINING * abs(self.drift) * float(stats.norm.ppf(quantile) / stats.norm.ppf(0.975)),
         }
         return Interval(self.mean, parts)
 
