@@ -85,7 +85,7 @@ def record(label: str, form: str, modules: list[str]) -> dict:
     content = {
         "what": "The reliability campaign: cases passed and in all, by area",
         "form": form,
-        "command": "make test-long" if form == "long" else "python tests/reliability/campaign.py --form short",
+        "command": "make test-long" if form == "long" else f"python tests/reliability/campaign.py --form {form}",
         "commit": commit(),
         "device": f"CPU, one thread, {platform.machine()}",
         "python": platform.python_version(),
@@ -138,7 +138,7 @@ def main() -> int:
     """The command line; the exit status tells whether every case passed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--label", choices=["before", "now"], default="now")
-    parser.add_argument("--form", choices=["long", "short"], default="long")
+    parser.add_argument("--form", choices=["long", "medium", "short"], default="long")
     parser.add_argument("modules", nargs="*", help="only these, such as test_keys.py")
     parser.add_argument("--table", action="store_true", help="only write the table")
     options = parser.parse_args()
