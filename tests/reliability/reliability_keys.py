@@ -345,7 +345,10 @@ def other_in_the_same_file(kind: str, name: str, folder: str) -> dict:
     from reliability_children import outcome_of
 
     first, second = (arguments_of(kind, name, which) for which in (0, 1))
-    of_first = run_with(first, f"{folder}/run.pt")
+    begun = outcome_of(run_with, first, f"{folder}/run.pt")
+    if begun.refused:  # nothing that could be taken for another run
+        return {"differ": True, "refused": True, "own": False, "said": str(begun), "again": True, "said again": ""}
+    of_first = begun.value
     own = run_with(second, None)
     found = outcome_of(run_with, second, f"{folder}/run.pt")
     again = outcome_of(run_with, arguments_of(kind, name, 0), f"{folder}/run.pt")

@@ -60,7 +60,7 @@ def write_and_read(path: str, number: int, times: int) -> int:
 
     good = 0
     for _ in range(times):
-        save_dataset(xarray.Dataset({"x": ("i", np.full(2000, float(number)))}), path)
+        save_dataset(path, xarray.Dataset({"x": ("i", np.full(2000, float(number)))}))
         values = load_dataset(path).x.values
         good += values.shape == (2000,) and len(set(values.tolist())) == 1
     return good

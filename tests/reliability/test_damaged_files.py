@@ -66,7 +66,7 @@ def saved_draws(folder: Path) -> None:
 
     generator = np.random.default_rng(0)
     values = {"loss_difference": (("chain", "draw"), generator.normal(size=(4, 50)))}
-    save_dataset(xarray.Dataset(values, attrs={"n_beta": 3.5, "method": "sgld"}), folder / "draws.nc")
+    save_dataset(folder / "draws.nc", xarray.Dataset(values, attrs={"n_beta": 3.5, "method": "sgld"}))
 
 
 def draws_in(folder: Path) -> dict:

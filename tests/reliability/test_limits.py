@@ -81,10 +81,10 @@ def draws_on_a_full_disk(path: str) -> tuple:
     from devinterp_core.files import load_dataset, save_dataset
 
     dataset = xarray.Dataset({"x": ("i", np.arange(9.0))})
-    save_dataset(dataset, path)
+    save_dataset(path, dataset)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (500, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
-    first = outcome_of(save_dataset, xarray.Dataset({"x": ("i", np.arange(10_000.0))}), path)
+    first = outcome_of(save_dataset, path, xarray.Dataset({"x": ("i", np.arange(10_000.0))}))
     return first.error, left(str(Path(path).parent)), load_dataset(path).equals(dataset)
 
 
