@@ -59,6 +59,8 @@ def same_value(a: object, b: object, depth: int = 0) -> bool:
         return a.shape == b.shape and a.dtype == b.dtype and bool((a.isnan() & b.isnan() | (a == b)).all())
     if isinstance(a, np.ndarray):
         return a.shape == b.shape and bool(np.array_equal(a, b))
+    if isinstance(a, dict) and depth == 0 and all(isinstance(key, int) and callable(a[key]) for key in a):
+        return same_value(list(a.values()), list(b.values()), 1)  # hooks, under numbers that count registrations
     if isinstance(a, dict):
         return list(a) == list(b) and all(same_value(a[k], b[k], depth + 1) for k in a)
     if isinstance(a, (list, tuple)):

@@ -17,7 +17,7 @@ from devinterp_core.vectorized import Batch, Evaluator, Loss, PerSampleLoss, map
 from devinterp_core.vectorized.bytes import bytes_written
 
 from .settings import Settings
-from .target import Target, checked_mask, make_target, masked_target
+from .target import Target, check_model, checked_mask, make_target, masked_target
 
 # Bytes written in one evaluation of the components that are evaluated together: beyond the caches, more is slower.
 STACK_BYTES = 128 * 2**20
@@ -57,6 +57,7 @@ def make_components(
     """
     if not masks:
         raise ValueError("no masks: give at least one component, name -> {parameter: boolean tensor}")
+    check_model(model)
     parameters = dict(model.named_parameters())
     checked = {}
     for name, mask in masks.items():

@@ -14,7 +14,7 @@ from .alike import check_alike
 from .observe import Observed
 from .run import draw_all
 from .settings import Settings
-from .target import Target, make_target
+from .target import Target, check_model, make_target
 
 
 def sample_many(
@@ -74,6 +74,8 @@ def sample_many(
     each = list(data) if isinstance(data, list) else [data] * len(models)
     if len(each) != len(models):
         raise ValueError(f"{len(each)} data sets were given for {len(models)} models; give one, or one for each")
+    for model in models:
+        check_model(model)
     check_alike(models)
     shared = {"n_beta": n_beta, "localization": localization, "mask": mask, "train_mode": train_mode,
               "batch_size": run.batch_size}  # fmt: skip
