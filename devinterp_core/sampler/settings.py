@@ -1,10 +1,10 @@
 """The settings of a run that do not depend on the problem, checked."""
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from .methods import METHODS
-from .numbers import integer
+from .numbers import integer, number
 
 LEAST = {
     "num_chains": 1, "num_draws": 1, "num_burnin": 0, "num_steps_between_draws": 1, "batch_size": 1,
@@ -69,8 +69,3 @@ class Settings:
     def num_steps(self) -> int:
         """Steps of a whole run."""
         return self.num_burnin + self.num_draws * self.num_steps_between_draws
-
-    @classmethod
-    def names(cls) -> list[str]:
-        """What a run can be asked for."""
-        return [field.name for field in fields(cls)]
