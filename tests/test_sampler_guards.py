@@ -61,6 +61,16 @@ def test_recomputed_activations_give_the_draws_of_the_plain_network():
     assert float(np.ptp(plain.parameters.values)) > 0.5
 
 
+@pytest.mark.filterwarnings("ignore:this loss cannot be vectorised")
+def test_recomputed_activations_of_components():
+    masks = {"first": {"first.weight": torch.ones(8, 4, dtype=torch.bool)}}
+    settings = SETTINGS | {"step_size": 5e-3, "keep_parameters": True, "batch_size": 20}
+    plain = refined_llc(Network(), problem(), squared_error, masks, **settings)
+    again = refined_llc(Network(recompute=True), problem(), squared_error, masks, **settings)
+    np.testing.assert_allclose(again.parameters, plain.parameters, atol=1e-5)
+    np.testing.assert_allclose(again.loss_difference, plain.loss_difference, atol=1e-5)
+
+
 class WrongBackward(torch.autograd.Function):
     generate_vmap_rule = True
 
