@@ -14,7 +14,7 @@ sys.modules.setdefault("rfc3987_syntax", None)  # two seconds of import that not
 
 from devinterp_core.companion import jobs, pages
 
-COMPANION = f"{shlex.quote(sys.executable)} -m devinterp_core.companion"
+COMPANION = f"{shlex.quote(sys.executable)} -m devinterp_core.companion".replace("{", "{{").replace("}", "}}")
 GRID = config.get("sweep")
 if GRID:
     from devinterp_core.companion import sweep as sweeps
@@ -33,7 +33,7 @@ if GRID:
     rule table:
         input: ancient([job.target for job in JOBS.values()])
         output: SWEEP.target
-        params: grid=GRID
+        params: grid=lambda wildcards: GRID  # a function: braces in a plain text would be wildcards
         shell: f"{COMPANION} collect {{params.grid:q}}"
 
 else:

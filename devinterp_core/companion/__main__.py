@@ -1,6 +1,5 @@
 """The command line: `python -m devinterp_core.companion --help`."""
 
-import json
 import sys
 from pathlib import Path
 
@@ -34,13 +33,13 @@ def main() -> None:
 @main.command("list")
 def list_notebooks() -> None:
     """The notebooks, whether each is executed at its defaults, and how long that took."""
-    from devinterp_core.companion import assemble, key
+    from devinterp_core.companion import assemble, key, manifest
 
     for path in project.notebooks():
         folder = project.executed_folder(path.stem, key.key_of(path, {}))
         state = "not executed"
         if assemble.is_complete(folder):
-            state = f"executed in {json.loads((folder / assemble.PROVENANCE).read_text())['wall_seconds']:.0f} s"
+            state = f"executed in {manifest.read(folder)['wall_seconds']:.0f} s"
         presets = [each.name.split(".")[1] for each in sorted(path.parent.glob(f"params/{path.stem}.*.yaml"))]
         click.echo(f"{path.stem:32} {state:20} presets: {', '.join(presets) or 'none'}")
 
@@ -73,8 +72,9 @@ def params(notebook: str) -> None:
 def run(notebook, pairs, files, output, force, timeout, position, expected) -> None:
     """Execute NOTEBOOK: a name such as 02_dln_scaling, its file, or a prefix such as 02.
 
-    The values of -p are YAML: 3, 0.5, true, "[1, 2]", text. They override those of -f. The run is kept under
-    _build/executed and is not repeated while its code, the library, the parameters, the pins and the data are the same.
+    The values of -p are of the types that `params` lists: 3, 0.5, true, "[1, 2]", text. They override those of -f. The
+    run is kept under _build/executed and is not repeated while its code, the library, the parameters, the pins and the
+    data are the same.
     """
     from devinterp_core.companion import parameters
     from devinterp_core.companion import run as runs

@@ -5,54 +5,26 @@ page is the percent file as it stands now with the outputs laid into its code ce
 between two runs but the outputs themselves, and `jupytext --sync` finds nothing to change in the pair.
 """
 
+import contextlib
 import json
-import re
 import shutil
 from pathlib import Path
 
 import nbformat
 from nbformat.v4.rwbase import split_lines
 
-from devinterp_core.companion import project
+from devinterp_core.companion import cleaning, manifest, project
 from devinterp_core.companion.parameters import read_notebook
 from devinterp_core.files import write_atomically
 
 NOTEBOOK = "notebook.ipynb"  # the names inside the folder of a run
-PROVENANCE = "run.json"
+PROVENANCE = manifest.RECORD
 CLAIMS = "claims.json"
-INTERNAL_CELL_METADATA = ("papermill", "execution", "lines_to_next_cell", "collapsed")
-PROGRESS_BAR = re.compile(r"\d+%\|.*\||\d+(\.\d+)?\s*(it|s|step|draw|cell)[a-z]*/(s|it|step|draw|cell)\b|\dit \[")
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether `folder` holds a finished run (it gets its name in one rename, when everything is in it)."""
-    return (folder / PROVENANCE).is_file()
-
-
-def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """`notebook`, in place, without timings, random ids, empty tags and progress bars: equal runs give equal files."""
-    notebook.metadata = nbformat.NotebookNode({"kernelspec": notebook.metadata["kernelspec"]})
-    notebook.nbformat, notebook.nbformat_minor = 4, 5
-    for number, cell in enumerate(notebook.cells):
-        cell["id"] = f"cell-{number}"
-        for name in INTERNAL_CELL_METADATA:
-            cell.metadata.pop(name, None)
-        if not cell.metadata.get("tags", True):
-            del cell.metadata["tags"]
-        if cell.cell_type == "code":
-            cell.outputs = [output for output in map(_without_progress, cell.outputs) if output is not None]
-    return notebook
-
-
-def _without_progress(output: nbformat.NotebookNode) -> nbformat.NotebookNode | None:
-    """`output`, or None if it was only a progress bar on the error stream; warnings stay."""
-    output.get("metadata", {}).pop("execution", None)
-    if output.output_type != "stream" or output.name != "stderr":
-        return output
-    lines = [line.rsplit("\r", 1)[-1] for line in output.text.splitlines(keepends=False)]
-    kept = [line for line in lines if line.strip() and not PROGRESS_BAR.search(line)]
-    output.text = "\n".join(kept) + "\n"
-    return output if kept else None
+    """Whether `folder` holds a finished run, every file of it as the run wrote it."""
+    return not manifest.problem(folder)
 
 
 def page(percent: Path, executed: Path) -> nbformat.NotebookNode:
@@ -71,7 +43,7 @@ def page(percent: Path, executed: Path) -> nbformat.NotebookNode:
         if any(output.output_type == "error" for output in source.outputs):
             raise project.CompanionError(f"{executed} holds the output of an error")
         cell.outputs, cell.execution_count = source.outputs, source.execution_count
-    return clean(notebook)
+    return cleaning.clean(notebook)
 
 
 def place(percent: Path, folder: Path) -> Path:
@@ -85,7 +57,7 @@ def place(percent: Path, folder: Path) -> Path:
     # nbformat would sort the keys of the cell headers, which to `jupytext --sync` is a change
     text = json.dumps(split_lines(notebook), indent=1, ensure_ascii=False) + "\n"
     if destination.exists():
-        if destination.read_text(encoding="utf-8") == text:
+        if destination.read_bytes() == text.encode():
             return destination
         _keep_edits(destination)
     write_atomically(destination, lambda path: path.write_text(text, encoding="utf-8"))
@@ -97,8 +69,9 @@ def place(percent: Path, folder: Path) -> Path:
 def _keep_edits(destination: Path) -> None:
     """Copy a notebook whose cells a person changed since it was placed, and did not sync, before it is replaced."""
     mark = _mark(destination)
-    if mark.exists() and json.loads(mark.read_text()) == _sources(destination):
-        return
+    with contextlib.suppress(OSError, ValueError):  # a mark that cannot be read is none
+        if json.loads(mark.read_bytes()) == _sources(destination):
+            return
     percent = [cell.source for cell in read_notebook(destination.with_suffix(".py")).cells]
     if _sources(destination) == percent:
         return
@@ -107,8 +80,13 @@ def _keep_edits(destination: Path) -> None:
     print(f"{destination.name} had edits that its .py does not have; they are kept in notebooks/{aside.name}")
 
 
+def marks_folder() -> Path:
+    """Where it is noted which cells each page was placed with."""
+    return project.build_folder() / "placed"
+
+
 def _mark(destination: Path) -> Path:
-    return project.build_folder() / "placed" / f"{destination.stem}.json"
+    return marks_folder() / f"{destination.stem}.json"
 
 
 def _sources(path: Path) -> list[str]:
@@ -121,6 +99,6 @@ def _sources(path: Path) -> list[str]:
 def downloads(folder: Path, destination: Path) -> None:
     """Copy what a reader may want from the run in `folder` (figures, plotted numbers, claims) to `destination`."""
     destination.mkdir(parents=True, exist_ok=True)
-    for path in sorted(folder.iterdir()):
-        if path.suffix in (".svg", ".pdf", ".csv", ".png") or path.name in (CLAIMS, PROVENANCE):
-            shutil.copyfile(path, destination / path.name)
+    for name in (*manifest.read(folder)[manifest.FILES], PROVENANCE):
+        if Path(name).suffix in (".svg", ".pdf", ".csv", ".png") or name in (CLAIMS, PROVENANCE):
+            shutil.copyfile(folder / name, destination / Path(name).name)

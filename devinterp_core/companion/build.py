@@ -1,12 +1,13 @@
 """Calling Snakemake on the one build graph, for the book and for sweeps."""
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from devinterp_core.companion import jobs, project
+from devinterp_core.companion import jobs, pages, project, surroundings
 
 
 def snakemake(target: str, options: Sequence[str], *, sweep: Path | None = None) -> int:
@@ -33,9 +34,15 @@ def snakemake(target: str, options: Sequence[str], *, sweep: Path | None = None)
         *([] if "--resources" in given else ["--resources", "gpu=1"]),
         *([] if loud else ["--quiet", *quiet]),
         *options,
-        *(["--config", f"sweep={sweep}"] if sweep else []),
+        # Snakemake reads YAML: the path goes in quotes
+        *(["--config", f"sweep={json.dumps(str(sweep), ensure_ascii=False)}"] if sweep else []),
     ]
-    return subprocess.run(command, env={**os.environ, "PYTHONPATH": project.python_path()}, check=False).returncode
+    environment = {
+        **os.environ,
+        "PYTHONPATH": project.python_path(),
+        "XDG_CACHE_HOME": str(surroundings.cache_folder()),  # the user's own may not be writable
+    }
+    return subprocess.run(command, env=environment, check=False).returncode
 
 
 def book(options: Sequence[str]) -> None:
@@ -46,6 +53,9 @@ def book(options: Sequence[str]) -> None:
     """
     jobs.book_jobs()  # a notebook that cannot be read is refused before anything is started
     with project.locked(project.build_folder() / ".lock", "building this book"):
+        project.sweep_up(project.build_folder(), project.build_folder() / "executed")
+        jobs.withdraw_damaged(jobs.book_jobs())
+        pages.withdraw_damaged()
         if snakemake("book", options) != 0:
             raise project.CompanionError("the book was not built: the reason stands above")
     print(f"The book: {project.build_folder() / 'html' / 'index.html'}")

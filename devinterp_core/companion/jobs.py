@@ -7,11 +7,12 @@ whatever Snakemake remembers of a killed build, do not matter.
 import dataclasses
 import functools
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from devinterp_core.companion import assemble, key, project
+from devinterp_core.companion import assemble, key, manifest, project
 from devinterp_core.companion.parameters import as_arguments, check_overrides, read_notebook, read_parameters
 
 
@@ -68,3 +69,17 @@ def positions(jobs: Sequence[Job]) -> dict[str, str]:
     """For each job that is not done yet, by name: `2 of 4`."""
     waiting = [each.name for each in jobs if not assemble.is_complete(each.folder)]
     return {name: f"{number} of {len(waiting)}" for number, name in enumerate(waiting, start=1)}
+
+
+def withdraw_damaged(jobs: Sequence[Job]) -> None:
+    """Delete finished runs that are not as they were written, so that they are made again; says which and why.
+
+    To the build graph a run is there when its `run.json` is.
+    """
+    for each in jobs:
+        if manifest.damage(each.folder):
+            with project.run_lock(each.folder):
+                if damage := manifest.damage(each.folder):
+                    where = each.folder.relative_to(project.root()).as_posix()
+                    print(f"{where} is damaged ({damage}) and is made again", file=sys.stderr, flush=True)
+                    project.remove_folder(each.folder)

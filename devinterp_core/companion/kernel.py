@@ -1,32 +1,9 @@
-"""The kernel that a notebook runs in: its progress, its environment, and the watch over the data files it opens."""
+"""papermill's execution of a notebook, telling which cell it is at."""
 
-import contextlib
-import os
 import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 from papermill.engines import NBClientEngine, papermill_engines
-
-from devinterp_core.companion import project
-
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-
-# Run by the kernel before the first cell: notes which files under data/ are opened for reading.
-WATCH_DATA = """\
-def _watch(data=__import__("os").environ["COMPANION_DATA"], log=__import__("os").environ["COMPANION_READS"]):
-    import os, sys
-    note = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    def hook(event, arguments):
-        if event == "open" and isinstance(arguments[0], str) and not set(str(arguments[1])) & set("wax+"):
-            path = os.path.abspath(arguments[0])
-            if path.startswith(data):
-                os.write(note, (path + chr(10)).encode())
-    sys.addaudithook(hook)
-_watch()
-del _watch
-"""
 
 
 class Progress:
@@ -67,39 +44,3 @@ class ProgressEngine(NBClientEngine):
 
 
 papermill_engines.register("companion", ProgressEngine)
-
-
-@contextlib.contextmanager
-def environment(scratch: Path, result: Path) -> Iterator[None]:
-    """What the kernel inherits: where to write, one thread, this tree's library, and no IPython profile of the user."""
-    threads = os.environ.get("OMP_NUM_THREADS", "1")
-    startup = scratch / "ipython" / "profile_default" / "startup"
-    startup.mkdir(parents=True)
-    (startup / "00-watch-data.py").write_text(WATCH_DATA)
-    # its warning that the connection, which stays on this machine, is not encrypted would repeat at every run
-    (startup.parent / "ipython_kernel_config.py").write_text("get_config().IPKernelApp.log_level = 40\n")
-    changes = {
-        **{name: threads for name in THREAD_VARIABLES},
-        "COMPANION_OUTPUT": str(result),
-        "COMPANION_DATA": str(project.root() / "data") + os.sep,
-        "COMPANION_READS": str(scratch / "reads.txt"),
-        "IPYTHONDIR": str(scratch / "ipython"),
-        "PYTHONPATH": project.python_path(),
-        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-    }
-    before = {name: os.environ.get(name) for name in changes}
-    os.environ.update(changes)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-def reads(scratch: Path) -> set[Path]:
-    """The files under `data/` that the kernel of `scratch` opened for reading."""
-    log = scratch / "reads.txt"
-    return {Path(line) for line in log.read_text().splitlines()} if log.exists() else set()

@@ -1,13 +1,14 @@
 """From the executed notebooks to the pages of the book in `_build/html`."""
 
 import hashlib
-import os
+import json
 import subprocess
 import sys
 from pathlib import Path
 
-from devinterp_core.companion import assemble, project, scorecard
+from devinterp_core.companion import assemble, manifest, project, scorecard, surroundings
 from devinterp_core.companion.jobs import book_jobs
+from devinterp_core.files import write_atomically
 
 SOURCES = ("book/**/*", "notebooks/*.py", "devinterp_core/**/*.py", "data/reference/**/*", "data/recorded/**/*")
 SETTINGS = ("_config.yml", "_toc.yml", "requirements*.lock", "README.md", "CITATION.cff")
@@ -38,9 +39,26 @@ def publish() -> None:
             _publish(Path(target()).name)
 
 
+def withdraw_damaged() -> None:
+    """Take the marker from pages that are not as they were written, so that they are made again; says why."""
+    marker = project.root() / target()
+    if marker.is_file():
+        try:
+            damage = manifest.changed(marker.parent, dict(json.loads(marker.read_bytes())))
+        except (ValueError, TypeError):
+            damage = "the list of its files is not what was written"
+        if damage:
+            print(f"the book in _build/html is damaged ({damage}) and is made again", file=sys.stderr, flush=True)
+            marker.unlink()
+
+
 def _publish(marker: str) -> None:
     jobs = book_jobs()
+    project.sweep_up_files(project.root() / "book", "scorecard")
     for each in jobs:
+        manifest.read(each.folder)  # raises where it is damaged
+        for folder in (each.notebook.parent, assemble.marks_folder()):
+            project.sweep_up_files(folder, each.notebook.stem)
         assemble.place(each.notebook, each.folder)
     records = [each.folder / assemble.CLAIMS for each in jobs if (each.folder / assemble.CLAIMS).is_file()]
     if records:
@@ -50,7 +68,7 @@ def _publish(marker: str) -> None:
         done = subprocess.run(
             [*command, "-W", "-n", "--keep-going"],
             cwd=project.root(),
-            env={**os.environ, "PYTHONPATH": project.python_path()},
+            env=surroundings.variables(scratch / "home"),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -61,5 +79,5 @@ def _publish(marker: str) -> None:
             raise project.CompanionError(f"{done.stdout}\njupyter-book ended with exit status {done.returncode}")
         for each in jobs:
             assemble.downloads(each.folder, pages / "downloads" / each.notebook.stem)
-        (pages / marker).touch()
+        write_atomically(pages / marker, lambda path: path.write_text(json.dumps(manifest.digests(pages))))
         project.swap_folder(pages, project.build_folder() / "html")

@@ -9,10 +9,10 @@ papermill itself accepts any name and any value and exits 0; nothing is passed t
 """
 
 import ast
+import contextlib
 import dataclasses
 import difflib
 import json
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,11 @@ import jupytext
 import nbformat
 import yaml
 
+from devinterp_core.companion import values
 from devinterp_core.companion.project import CompanionError
 
-SCALARS = {"int": int, "float": float, "str": str, "bool": bool}
-TYPES = (*SCALARS, "list[int]", "list[float]", "list[str]")
+TYPES = ("int", "float", "str", "bool", "list[int]", "list[float]", "list[str]")
+KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 EXAMPLES = {"int": "3", "float": "0.5", "str": "text", "bool": "true", "list[int]": "[1, 2]", "list[float]": "[0.1, 1]"}
 
 
@@ -40,40 +41,34 @@ class Parameter:
     def coerce(self, value: Any) -> Any:
         """`value` as this parameter's type: an int is taken for a float, nothing else is converted.
 
-        A string is taken for a number only where a float is wanted and it spells one: YAML reads `1e-4` as a string.
+        What was written without quotes in a file or on the command line (`values.Plain`) is read as that type.
 
         Raises:
-            CompanionError: if `value` is not of the declared type.
+            CompanionError: if `value` is not of the declared type, with how to write it.
         """
         element = self.type.removeprefix("list[").removesuffix("]")
         try:
-            if self.type.startswith("list["):
-                if not isinstance(value, list | tuple):
-                    raise ValueError
-                return [_scalar(each, element) for each in value]
-            return _scalar(value, element)
-        except ValueError:
+            if not self.type.startswith("list["):
+                return values.scalar(value, element)
+            if not isinstance(value, list | tuple):
+                raise ValueError("write a list in brackets")
+            return [values.scalar(each, element) for each in value]
+        except ValueError as problem:
             example = EXAMPLES.get(self.type, "[a, b]")
-            raise CompanionError(
-                f"parameter '{self.name}' is of type {self.type} (for example {example}), not {value!r}"
-            ) from None
+            wanted = f"of type {self.type} (for example {example})"
+            raise CompanionError(f"parameter '{self.name}' is {wanted}, not {_shown(value)}: {problem}") from None
 
 
-def _scalar(value: Any, kind: str) -> Any:
-    if kind == "float":
-        if isinstance(value, str) and re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", value):
-            return float(value)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
-        raise ValueError
-    if type(value) is not SCALARS[kind]:  # bool is an int to isinstance
-        raise ValueError
-    return value
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def read_notebook(path: Path) -> nbformat.NotebookNode:
-    """The percent file as a notebook without outputs."""
-    return jupytext.read(path, fmt="py:percent")
+    """The percent file as a notebook without outputs; one that names no kernel is for this Python's own."""
+    notebook = jupytext.read(path, fmt="py:percent")
+    notebook.metadata.setdefault("kernelspec", nbformat.from_dict(KERNEL))
+    return notebook
 
 
 def read_parameters(notebook: nbformat.NotebookNode, name: str = "notebook") -> dict[str, Parameter]:
@@ -125,35 +120,38 @@ def check_overrides(parameters: Mapping[str, Parameter], overrides: Mapping[str,
 
 
 def parse_values(parameters: Mapping[str, Parameter], pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """Overrides from the command line (`-p name value`): a `str` is taken as it stands, all else is read as YAML."""
-    values = {}
+    """Overrides from the command line (`-p name value`): a `str` is taken as it stands, a list is read as YAML."""
+    found: dict[str, Any] = {}
     for name, text in pairs:
-        if name in parameters and parameters[name].type == "str":
-            values[name] = text
-            continue
-        try:
-            values[name] = yaml.safe_load(text)
-        except yaml.YAMLError:
-            values[name] = text  # refused, by name, when the type is checked
-    return values
+        kind = parameters[name].type if name in parameters else "str"
+        found[name] = text
+        if kind.startswith("list["):
+            with contextlib.suppress(yaml.YAMLError, RecursionError):  # else refused, by name, with its type
+                found[name] = values.load(text)
+            with contextlib.suppress(ValueError, RecursionError):  # what `as_arguments` wrote, any character in it
+                found[name] = json.loads(text, parse_int=values.Plain, parse_float=values.Plain)
+        elif kind != "str":
+            found[name] = values.Plain(text)
+    return found
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A preset or grid file: a YAML mapping.
+    """A preset or grid file: a YAML mapping, whose values get their types from the parameters (see `values`).
 
     Raises:
         CompanionError: if the file is missing, is not YAML or is not a mapping.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = values.load(path.read_text(encoding="utf-8"))
     except OSError as problem:
         raise CompanionError(f"cannot read {path}: {problem.strerror}") from None
-    except yaml.YAMLError as problem:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as problem:
         raise CompanionError(f"{path} is not YAML: {problem}") from None
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise CompanionError(f"{path} should hold `name: value` lines, not a {type(content).__name__}")
+        kind = "list" if isinstance(content, list) else "text"
+        raise CompanionError(f"{path} should hold `name: value` lines, not a {kind}")
     return content
 
 

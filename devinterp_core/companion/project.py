@@ -8,6 +8,7 @@ same file system and renamed, so that a reader sees either the old one, whole, o
 import contextlib
 import fcntl
 import os
+import re
 import shutil
 import socket
 import sys
@@ -16,6 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]  # of this code; `root()` may be another tree
+ALIVE = ".alive"  # in a scratch folder, locked by its maker
+OLD = ".old-"  # before the name of a folder that has been replaced
 
 
 class CompanionError(Exception):
@@ -84,31 +87,67 @@ def locked(path: Path, what: str) -> Iterator[None]:
         yield
 
 
+def run_lock(folder: Path) -> contextlib.AbstractContextManager[None]:
+    """The lock under which the run in `folder` is made, looked at or removed."""
+    return locked(folder.with_name(f".{folder.name}.lock"), f"executing {folder.name.rpartition('-')[0]}")
+
+
 @contextlib.contextmanager
 def scratch_folder(parent: Path, name: str) -> Iterator[Path]:
     """A temporary folder beside its final place, removed on leaving unless it was renamed away.
 
-    Its name carries host and process, so that the remains of a killed process can be told from work in progress: they
-    are swept up here, by the next process that makes a scratch folder in the same place.
+    It holds a file that this process keeps locked, so that the remains of a killed process can be told from work in
+    progress: they are swept up by the next process that makes a scratch folder in the same place, see `sweep_up`.
     """
     parent.mkdir(parents=True, exist_ok=True)
-    host = socket.gethostname()
-    for remains in parent.glob(f".tmp-*~{host}~*~*"):
-        owner = remains.name.split("~")[-2]
-        if owner.isdigit() and not _alive(int(owner)):
-            shutil.rmtree(remains, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".tmp-{name}~{host}~{os.getpid()}~", dir=parent))
+    sweep_up(parent)
+    folder = Path(tempfile.mkdtemp(prefix=f".tmp-{name[:40]}~{socket.gethostname()}~{os.getpid()}~", dir=parent))
     folder.chmod(0o755)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with (folder / f"{ALIVE}.new").open("w") as alive:
+        fcntl.flock(alive, fcntl.LOCK_EX)
+        os.rename(alive.name, folder / ALIVE)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def _alive(process: int) -> bool:
+def sweep_up(*parents: Path) -> None:
+    """Delete what killed processes of this machine left in `parents`: scratch folders, and folders put aside."""
+    for parent in parents:
+        for remains in parent.glob(".tmp-*~*~*~*"):
+            host, process = remains.name.split("~")[-3:-1]
+            if host == socket.gethostname() and not _alive(remains, process):
+                shutil.rmtree(remains, ignore_errors=True)
+        for old in parent.glob(f"{OLD}*~*~*"):
+            host, process = old.name.split("~")[-2:]
+            if host == socket.gethostname() and not _runs(process):
+                shutil.rmtree(old, ignore_errors=True)
+
+
+def sweep_up_files(folder: Path, stem: str) -> None:
+    """Delete what killed writers of the file `stem` left in `folder`; for who holds the lock of its writing."""
+    for path in folder.glob(".*.tmp*"):
+        if re.fullmatch(rf"\.{re.escape(stem)}\.[0-9a-f]{{32}}\.tmp(\.\w+)?", path.name):
+            path.unlink(missing_ok=True)
+
+
+def _alive(scratch: Path, process: str) -> bool:
+    """Whether the maker of `scratch` still holds it; by its number alone in the moment before it has its lock."""
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
+        with (scratch / ALIVE).open() as alive:
+            fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return _runs(process)
+    return False
+
+
+def _runs(process: str) -> bool:
+    try:
+        os.kill(int(process), 0)
+    except (ProcessLookupError, ValueError, OverflowError):
         return False
     except PermissionError:
         return True
@@ -120,9 +159,22 @@ def swap_folder(new: Path, destination: Path) -> None:
 
     Between the two renames `destination` does not exist: it is never a mixture of old and new.
     """
-    old = destination.with_name(f".old-{destination.name}")
-    shutil.rmtree(old, ignore_errors=True)
-    if destination.exists():
-        os.rename(destination, old)
+    old = _aside(destination)
     os.rename(new, destination)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def remove_folder(folder: Path) -> None:
+    """Delete `folder` so that nobody sees a part of it: it loses its name first."""
+    shutil.rmtree(_aside(folder), ignore_errors=True)
+
+
+def _aside(folder: Path) -> Path:
+    """Rename `folder`, if it is there, to a name under which `sweep_up` knows it for rubbish."""
+    old = folder.with_name(f"{OLD}{folder.name[:40]}~{socket.gethostname()}~{os.getpid()}")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.is_dir() and not folder.is_symlink():
+        os.rename(folder, old)
+    else:
+        folder.unlink(missing_ok=True)
+    return old

@@ -68,7 +68,8 @@ def machine() -> dict[str, Any]:
 
 
 def _git(*arguments: str) -> str:
-    command = ["git", "-C", str(project.root()), *arguments]
+    root = str(project.root())
+    command = ["git", "-c", f"safe.directory={root}", "-C", root, *arguments]  # whoever owns it: this code runs from it
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError:

@@ -5,8 +5,7 @@ at the end. It holds `notebook.ipynb`, the figures and `claims.json` that the no
 `run.json`.
 """
 
-import json
-import shutil
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,9 +15,18 @@ import nbformat
 from papermill import execute_notebook
 from papermill.exceptions import PapermillExecutionError
 
-from devinterp_core.companion import assemble, kernel, key, project, provenance
+from devinterp_core.companion import (
+    assemble,
+    cleaning,
+    kernel,
+    key,
+    manifest,
+    parameters,
+    project,
+    provenance,
+    surroundings,
+)
 from devinterp_core.companion.parameters import check_overrides, read_notebook, read_parameters
-from devinterp_core.files import write_atomically
 
 TIMEOUT = 86400.0  # seconds for a whole notebook; the Snakefile gives it an hour
 START_TIMEOUT = 120  # seconds for a kernel to come up on a busy machine
@@ -34,7 +42,11 @@ def prepare(notebook: Path, overrides: Mapping[str, Any]) -> tuple[dict[str, Any
     Raises:
         CompanionError: for an unknown or ill-typed parameter.
     """
-    checked = check_overrides(read_parameters(read_notebook(notebook), notebook.name), overrides)
+    source = read_notebook(notebook)
+    language = source.metadata["kernelspec"].get("language", "python")
+    if language != "python":
+        raise project.CompanionError(f"{notebook.name} is a notebook in {language}; Python was expected")
+    checked = check_overrides(read_parameters(source, notebook.name), overrides)
     return checked, key.inputs(notebook, checked)
 
 
@@ -68,18 +80,20 @@ def run(
         raise project.CompanionError(f"{notebook.stem} was edited after the build had started; build again")
     destination = project.executed_folder(notebook.stem, found)
     progress = kernel.Progress(notebook.stem, position)
-    with project.locked(destination.with_name(f".{destination.name}.lock"), f"executing {notebook.stem}"):
-        if assemble.is_complete(destination) and not force:
-            progress.say(f"nothing to do, {_shown(destination)} is up to date")
-            return destination
+    with project.run_lock(destination):
+        if not force:
+            if assemble.is_complete(destination):
+                progress.say(f"nothing to do, {_shown(destination)} is up to date")
+                return destination
+            if damage := manifest.damage(destination):
+                progress.say(f"the run in {_shown(destination)} is damaged ({damage}) and is made again")
         with project.scratch_folder(destination.parent, destination.name) as scratch:
             result = scratch / "result"
             result.mkdir()
             seconds = _execute(notebook, checked, scratch, result, progress, timeout)
             if key.inputs(notebook, checked) != inputs:
                 raise RunError(f"{notebook.stem}: its sources were edited while it ran; run it again")
-            record = provenance.record(notebook.stem, inputs, seconds)
-            (result / assemble.PROVENANCE).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+            manifest.seal(result, provenance.record(notebook.stem, inputs, seconds))
             project.swap_folder(result, destination)
         progress.say(f"done in {seconds:.0f} s -> {_shown(destination)}")
     return destination
@@ -91,16 +105,19 @@ def _execute(
     """Execute in `scratch`, leave the clean notebook in `result`, return the seconds it took."""
     source = scratch / "source.ipynb"
     nbformat.write(read_notebook(notebook), source)
+    template = str(source).replace("{", "{{").replace("}", "}}")  # papermill formats the path with the parameters
     deadline = time.monotonic() + timeout
     began = time.monotonic()
-    with kernel.environment(scratch, result):
+    with surroundings.of_kernel(scratch, result):
         for attempt in (1, 2):
             try:
                 executed = execute_notebook(
-                    source,
+                    template,
                     None,
                     parameters=overrides or None,
                     engine_name="companion",
+                    kernel_name=parameters.KERNEL["name"],  # of this Python, whatever kernels the user has
+                    language=parameters.KERNEL["language"],
                     progress_bar=False,
                     start_timeout=START_TIMEOUT,
                     cwd=notebook.parent,
@@ -118,8 +135,8 @@ def _execute(
                 if progress.cells:
                     raise RunError(f"{notebook.stem}: the kernel died (out of memory?): {failure}") from None
                 _start_again(attempt, failure, progress)
-    nbformat.write(assemble.clean(executed), result / assemble.NOTEBOOK)
-    _check_reads(kernel.reads(scratch), notebook, overrides)
+    nbformat.write(cleaning.clean(executed), result / assemble.NOTEBOOK)
+    _check_reads(surroundings.reads(scratch), notebook, overrides)
     return time.monotonic() - began
 
 
@@ -146,17 +163,22 @@ def deliver(folder: Path, output: Path) -> None:
     """Copy a finished run to `output`: the notebook alone if the name ends in `.ipynb`, otherwise the whole folder.
 
     Raises:
-        CompanionError: if `output` is a folder that is not a run, or a file where a folder is asked for.
+        CompanionError: if the run is damaged, `output` is a folder that is not a run, or it is a file where a folder is
+            asked for.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
-    if output.suffix == ".ipynb":
-        write_atomically(output, lambda path: shutil.copyfile(folder / assemble.NOTEBOOK, path))
-        return
-    if output.exists() and not assemble.is_complete(output) and (not output.is_dir() or any(output.iterdir())):
+    alone = output.suffix == ".ipynb"
+    is_run = (output / assemble.PROVENANCE).is_file()
+    if alone and output.is_dir():
+        raise project.CompanionError(f"{output} is a folder; choose another --output for the notebook")
+    if not alone and output.exists() and not is_run and (not output.is_dir() or any(output.iterdir())):
         raise project.CompanionError(f"{output} is there already and is not a run; choose another --output")
     with project.scratch_folder(output.absolute().parent, output.name) as scratch:
-        shutil.copytree(folder, scratch / "result")
-        project.swap_folder(scratch / "result", output)
+        manifest.copy(folder, scratch / "result")
+        if alone:
+            os.replace(scratch / "result" / assemble.NOTEBOOK, output)
+        else:
+            project.swap_folder(scratch / "result", output)
 
 
 def _shown(path: Path) -> str:

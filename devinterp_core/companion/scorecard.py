@@ -66,7 +66,10 @@ def write(records: Iterable[Path | str], destination: Path | str) -> Path:
 def _read(path: Path) -> Run:
     found = claims.load(path)
     beside = path.with_name("run.json")
-    provenance = json.loads(beside.read_text(encoding="utf-8")) if beside.exists() else {}
+    try:
+        provenance = json.loads(beside.read_bytes()) if beside.exists() else {}
+    except ValueError as error:
+        raise ValueError(f"{beside} is not a record of a run: {error}") from error
     return Run(found[0].notebook, found, provenance) if found else _refuse(path)
 
 

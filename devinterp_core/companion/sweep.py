@@ -17,7 +17,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
-import shutil
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,8 @@ class Sweep:
     def target(self) -> str:
         """The table of these very runs, relative to the root."""
         identity = json.dumps([[job.name for job in self.jobs], self.parameters])
-        return f"_build/sweeps/{self.path.stem}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}.csv"
+        name = re.sub(r"[^\w.-]", "_", self.path.stem)  # Snakemake reads braces in a target as a wildcard
+        return f"_build/sweeps/{name}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}.csv"
 
 
 def read(path: Path) -> Sweep:
@@ -98,6 +99,10 @@ def run(path: Path, options: Sequence[str], output: Path | None = None) -> Path 
     sweep = read(path.resolve())
     output = output or project.build_folder() / "sweeps" / f"{path.stem}.csv"
     with project.locked(project.build_folder() / "sweeps" / f".{path.stem}.lock", f"running the sweep {path.stem}"):
+        project.sweep_up(project.build_folder() / "executed")
+        project.sweep_up_files(output.parent, output.stem)
+        project.sweep_up_files((project.root() / sweep.target).parent, Path(sweep.target).stem)
+        jobs.withdraw_damaged(sweep.jobs)
         status = build.snakemake("sweep", options, sweep=sweep.path)
         if {"--dry-run", "-n"} & set(options):
             return None
@@ -106,7 +111,7 @@ def run(path: Path, options: Sequence[str], output: Path | None = None) -> Path 
             partial = output.with_suffix(".partial.csv")
             _write(collect(sweep), partial)
             raise project.CompanionError(f"{done} of {len(sweep.jobs)} runs are done; their rows are in {partial}")
-        write_atomically(output, lambda temporary: shutil.copyfile(project.root() / sweep.target, temporary))
+        _write(collect(sweep), output)  # from the runs, whose checksums are verified, not from what was gathered before
     return output
 
 
@@ -120,7 +125,7 @@ def collect(sweep: Sweep) -> pd.DataFrame:
     rows = []
     for job, parameters in zip(sweep.jobs, sweep.parameters, strict=True):
         if assemble.is_complete(job.folder):
-            record = json.loads((job.folder / assemble.PROVENANCE).read_text(encoding="utf-8"))
+            record = json.loads((job.folder / assemble.PROVENANCE).read_bytes())
             found = [*_claims(job.folder), *_numbers(job.folder)] or [{"kind": "run"}]
             point = {name: json.dumps(each) if isinstance(each, list) else each for name, each in parameters.items()}
             rows += [{"run": job.name, **point, **row, "wall_seconds": record["wall_seconds"]} for row in found]

@@ -18,9 +18,15 @@ PACKAGE = "devinterp_core"
 Import = tuple[str, str | None]
 
 
-def source_files(modules: Iterable[str]) -> set[Path]:
-    """Paths of the files on which `modules`, dotted names inside `devinterp_core`, depend."""
-    waiting: list[Import] = [(module, None) for module in modules]
+def source_files(modules: Iterable[str | Import], folder: Path | None = None) -> set[Path]:
+    """Paths of the files on which `modules`, dotted names inside `devinterp_core`, depend.
+
+    Args:
+        modules: modules, or names taken from modules.
+        folder: of the package; None means the one that is running.
+    """
+    waiting: list[Import] = [(module, None) if isinstance(module, str) else module for module in modules]
+    folder = Path(sys.modules[PACKAGE].__file__).parent if folder is None else folder
     seen: set[Import] = set()
     files: set[Path] = set()
     while waiting:
@@ -29,13 +35,13 @@ def source_files(modules: Iterable[str]) -> set[Path]:
             continue
         seen.add(request)
         module, name = request
-        path = _file(module)
+        path = _file(folder, module)
         if path is None:  # `from package.module import name` asks for `package.module.name` as well
             continue
         is_package = path.name == "__init__.py"
-        bound, everything = _imports(path.read_bytes(), module if is_package else module.rpartition(".")[0])
+        bound, everything = imports_of(path.read_bytes(), module if is_package else module.rpartition(".")[0])
         if is_package and name is not None:
-            if _file(f"{module}.{name}") is not None:
+            if _file(folder, f"{module}.{name}") is not None:
                 waiting.append((f"{module}.{name}", None))
                 continue
             if name in bound:
@@ -46,10 +52,10 @@ def source_files(modules: Iterable[str]) -> set[Path]:
     return files
 
 
-def _file(module: str) -> Path | None:
-    """The file of a module, or None if there is none."""
+def _file(folder: Path, module: str) -> Path | None:
+    """The file of a module of the package in `folder`, or None if there is none."""
     parts = module.split(".")
-    path = Path(sys.modules[PACKAGE].__file__).parent.joinpath(*parts[1:])
+    path = folder.joinpath(*parts[1:])
     for candidate in (path / "__init__.py", path.with_suffix(".py")) if len(parts) > 1 else (path / "__init__.py",):
         if candidate.is_file():
             return candidate
@@ -57,7 +63,7 @@ def _file(module: str) -> Path | None:
 
 
 @functools.lru_cache(maxsize=512)
-def _imports(source: bytes, package: str) -> tuple[dict[str, Import], list[Import]]:
+def imports_of(source: bytes, package: str) -> tuple[dict[str, Import], list[Import]]:
     """Names that a module of `package` binds by imports from `devinterp_core`, and all such imports."""
     bound: dict[str, Import] = {}
     everything: list[Import] = []

@@ -82,8 +82,8 @@ def fisher_traces(
     """
     if chunk < 1:
         raise ValueError(f"chunk must be at least 1, got {chunk}")
-    components = make_components(model, data, loss, masks, 1.0, 0.0)
-    whole = make_target(model, data, loss, n_beta=1.0, localization=0.0)
+    components = make_components(model, data, loss, masks, 1.0, 0.0, batch_size=1)
+    whole = make_target(model, data, loss, n_beta=1.0, localization=0.0, batch_size=1)
     names = {f"model.{name}" for component in components for name in component.whole.names}
     module = PerSampleLoss(whole.model, whole.loss)
     values = {name: value.detach() for name, value in module.named_parameters()}

@@ -9,8 +9,8 @@ def private_copy(model: nn.Module) -> nn.Module:
     """A copy whose flags, hooks and attributes can be changed; parameters are those of `model`.
 
     Kept activations, tensors that hang on a graph, are copied without it; what refuses to be copied (a lock, a logger
-    with a stream) is shared. In the copy every row of an `Embedding` has its gradient: `padding_idx` suppresses one
-    that the loss, in which the row takes part, does have.
+    with a stream) is shared. In the copy every row of an `Embedding` has its gradient, and a dense one: `padding_idx`
+    suppresses one that the loss, in which the row takes part, does have.
     """
     memo: dict[int, object] = {id(p): p for p in model.parameters()}
     for module in model.modules():
@@ -25,8 +25,10 @@ def private_copy(model: nn.Module) -> nn.Module:
                     memo[id(value)] = value
     private = copy.deepcopy(model, memo)
     for module in private.modules():
+        if isinstance(module, nn.EmbeddingBag):
+            module.sparse = False
         if isinstance(module, nn.Embedding):
-            module.padding_idx = None
+            module.padding_idx, module.sparse = None, False
     return private
 
 

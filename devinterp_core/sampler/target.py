@@ -133,8 +133,10 @@ def make_target(
             the default n_beta, an empty mask, unknown names in the mask, a mask of another shape; a loss of the wrong
             shape or not finite at $w^*$, that does not use the model, keeps a state, writes into parameters, or whose
             value for a sample depends on the other samples of its minibatch.
-        TypeError: data or mask that are not tensors.
+        TypeError: data or mask that are not tensors, a scripted module.
     """
+    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+        raise TypeError("a scripted module cannot exchange its parameters: give the module before torch.jit.script")
     parameters = dict(model.named_parameters())
     if mask is None:
         chosen = {name: None for name, p in parameters.items() if p.requires_grad}

@@ -10,7 +10,8 @@ launching it is nothing beside its arithmetic; one that would not fit into memor
 
 import itertools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from jaxtyping import Float
@@ -106,9 +107,9 @@ class Evaluator:
         The backward pass runs while the parameters are swapped in: what it computes anew reads these and no others.
         """
         if not gradient:
-            with torch.no_grad():
+            with torch.no_grad(), _differentiable_attention():
                 return (functional_call(self.module, self._named(self._views(w)), (batch,)),)
-        with torch.enable_grad():
+        with torch.enable_grad(), _differentiable_attention():
             parameters = [p.detach().requires_grad_() for p in self._views(w)]
             losses, gradients = functional_call(self.module, self._named(parameters), (batch, parameters))
         return losses.detach(), torch.cat([g.reshape(-1) for g in gradients])
@@ -126,8 +127,9 @@ class Evaluator:
 
         every = vmap(one_model, in_dims=(0, None if shared else 0), randomness="different")
         if kind == "losses":
-            return (every(self._views(w), batch),)
-        with torch.enable_grad():
+            with _differentiable_attention():
+                return (every(self._views(w), batch),)
+        with torch.enable_grad(), _differentiable_attention():
             parameters = [p.detach().requires_grad_() for p in self._views(w)]
             losses = every(parameters, batch)
             gradients = torch.autograd.grad(losses.mean(1).sum(), parameters, allow_unused=True)
@@ -229,6 +231,17 @@ def _in_pieces(plain: Callable, size: int, dim: int, num_samples: int) -> Callab
         return torch.cat(losses, dim=1), *total
 
     return evaluate
+
+
+@contextmanager
+def _differentiable_attention() -> Iterator[None]:
+    """Without the fused attention of `nn.MultiheadAttention` in eval mode, which has no derivative."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 class PerSampleLoss(nn.Module):
