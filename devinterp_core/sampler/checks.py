@@ -3,7 +3,16 @@
 import torch
 from torch import Tensor, nn
 
-from devinterp_core.vectorized import Batch, Evaluator, Loss, kept_random_state, map_batch, seed_global, tensors_of
+from devinterp_core.vectorized import (
+    Batch,
+    Evaluator,
+    Loss,
+    kept_random_state,
+    map_batch,
+    private_copy,
+    seed_global,
+    tensors_of,
+)
 
 # Samples, from all over the data, on which a loss is looked at.
 FEW = 12
@@ -29,7 +38,8 @@ def check_loss(
 
     Raises:
         ValueError: losses of another shape or type, a forward pass that writes into parameters or buffers or keeps a
-            state, a loss that does not use the model, minibatches of a loss that depends on its whole batch.
+            state, a model that does not follow its parameters, a loss that does not use the model, minibatches of a
+            loss that depends on its whole batch.
     """
     num_samples = len(tensors_of(data)[0])
     few = min(num_samples, FEW)
@@ -55,6 +65,7 @@ def check_loss(
                 "of torch: it keeps a state, or takes numbers from random, NumPy or the clock. Draw them beforehand "
                 "and make them part of the data"
             )
+        _check_aliases(losses, model, loss, names, batch, _beside(centre, mask))
         random = not torch.equal(found.nan_to_num(), losses(batch, seed=1).nan_to_num())
         seed_global(0, centre.device)
         gradient = evaluator.alone(centre.clone(), batch, gradient=True)[1]  # raises where none reaches the parameters
@@ -99,6 +110,26 @@ def _check_writes(evaluator: Evaluator, names: tuple[str, ...], centre: Tensor, 
 
 def _same(a: Tensor, b: Tensor) -> bool:
     return torch.equal(a.nan_to_num(), b.nan_to_num()) if a.is_floating_point() else torch.equal(a, b)
+
+
+def _check_aliases(losses, model: nn.Module, loss: Loss, names: tuple[str, ...], batch: Batch, beside: Tensor) -> None:
+    """Moving the parameters in their places must be the same as exchanging them, which is how chains are evaluated."""
+    moved, parts = private_copy(model, share=False), beside
+    with torch.no_grad():
+        for name in names:
+            parameter = moved.get_parameter(name)
+            part, parts = parts[: parameter.numel()], parts[parameter.numel() :]
+            parameter.copy_(part.view_as(parameter))
+        exchanged = losses(batch, w=beside)
+        seed_global(0, beside.device)
+        plain = loss(moved, batch)
+    tolerance = 4 * torch.finfo(plain.dtype).eps ** 0.5 * float(plain.abs().max().nan_to_num(1.0))
+    if not torch.allclose(exchanged, plain, rtol=0, atol=tolerance + 1e-12, equal_nan=True):
+        raise ValueError(
+            "a part of the model does not follow its parameters: beside w* the loss is another one when the parameters "
+            "are moved in their places than when they are exchanged. Is a weight kept under a second name (in a list, "
+            "in a closure), or was something computed from it beforehand?"
+        )
 
 
 def _beside(centre: Tensor, mask: Tensor | None) -> Tensor:

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from devinterp_core.vectorized import Batch, Evaluator, Loss, PerSampleLoss, map_batch
+from devinterp_core.vectorized import Batch, Evaluator, Loss, PerSampleLoss, kept_random_state, map_batch
 from devinterp_core.vectorized.bytes import bytes_written
+from devinterp_core.vectorized.gradients import check_gradient
 
 from .settings import Settings
 from .target import Target, check_model, checked_mask, make_target, masked_target

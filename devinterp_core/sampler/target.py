@@ -13,11 +13,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from devinterp_core.vectorized import Batch, Loss, tensors_of
+from devinterp_core.vectorized import Batch, Loss, private_copy, tensors_of
 
 from .checks import check_loss
 from .numbers import number
-from .private import private_copy
 
 # Sixteen bits do not hold a step beside its parameter, and a posterior over complex numbers is not defined here.
 DTYPES = (torch.float32, torch.float64)
