@@ -55,7 +55,7 @@ def batched_steps(batch_size: int, compile: bool) -> Callable[[int], None]:
     keep_freed_memory()
     models = [Transformer(CONFIG, seed=seed) for seed in range(SEEDS)]
     w = torch.stack([torch.cat([p.detach().flatten() for p in model.parameters()]) for model in models])
-    evaluator = Evaluator(models[0], lambda model, *batch: sequence_loss(model, batch), compile=compile)
+    evaluator = Evaluator(models[0], sequence_loss, compile=compile)
     named = zip(evaluator.names, evaluator.segments, evaluator.shapes, strict=True)
     settings = TrainingSettings(num_steps=10**9, learning_rate=1e-3)
     optimizer = Optimizer(w, [(name, a, b, shape) for name, (a, b), shape in named], settings)

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from .sampler import sample
 from .sampler.curvature import MAX_SAMPLES, largest_curvature
-from .sampler.target import Batch, Loss, make_target
+from .sampler.target import make_target
+from .vectorized import Batch, Loss, map_batch
 
 LEAST_ACCEPTANCE = 0.5
 MAX_ATTEMPTS = 25
@@ -66,12 +67,12 @@ def calibrate(
     if not 0 < fraction < 4:
         raise ValueError(f"fraction must lie between 0 and SGLD's stability limit 4, got {fraction}")
     target = make_target(model, data, loss, n_beta=n_beta, localization=localization, mask=mask)
-    few = tuple(t[:MAX_SAMPLES] for t in target.data)
+    few = map_batch(lambda t: t[:MAX_SAMPLES], target.data)
     curvature = largest_curvature(target)
     for attempt in range(MAX_ATTEMPTS):
         draws = sample(
             model,
-            target.batch(few),
+            few,
             loss,
             step_size=fraction / curvature,
             localization=localization,

@@ -12,7 +12,8 @@ def trace_plot(draws: xarray.Dataset) -> Figure:
     r"""Loss traces by chain, distance from the centre, running estimates, and the numbers R-hat, ESS and virial ratio.
 
     A good run: the traces of all chains overlap and have no trend after the burn-in, the distance has levelled off,
-    the running estimates meet, R-hat is below 1.01, the virial ratio is near 1, and no chain diverged.
+    the running estimates meet, R-hat is below 1.01, and no chain diverged. The virial ratio tests exploration, not the
+    estimate: 1 within its standard error means that the flat directions too have been explored.
 
     Args:
         draws: from `devinterp_core.sampler.sample`.
@@ -42,15 +43,17 @@ def trace_plot(draws: xarray.Dataset) -> Figure:
     if burnin:
         loss.axvspan(0, burnin, color="0.9", zorder=0, label="burn-in")
         loss.legend(loc="lower right", frameon=False)
-    low, high = estimate.interval()
-    running.axhspan(low, high, color="0.85", zorder=0)
+    interval = estimate.interval()
+    if np.isfinite(interval).all():
+        running.axhspan(*interval, color="0.85", zorder=0)
     running.axhline(estimate.mean, color="black", lw=1)
     loss.set(xlabel="step", ylabel=r"$n\beta\,(L_B(w) - L_B(w^*))$", title="loss by chain")
     distance.set(xlabel="step", ylabel=r"$\Vert w - w^*\Vert$", title="distance from the centre")
     running.set(xlabel="step", ylabel=r"running $\hat\lambda$", title="running estimate by chain, 95 % interval")
     figure.suptitle(
-        rf"$\hat\lambda$ = {estimate.mean:.4g} ± {estimate.standard_error:.2g} (standard error)   "
-        f"R-hat {estimate.r_hat:.3f}   ESS {estimate.ess:.0f}   virial ratio {estimate.virial_ratio:.3f}   "
+        rf"$\hat\lambda$ = {estimate.mean:.4g} ± {(interval.high - interval.low) / 2:.2g} (95 %, mostly "
+        f"{interval.dominated_by})   R-hat {estimate.r_hat:.3f}   ESS {estimate.ess:.0f}   virial ratio "
+        f"{estimate.virial_ratio:.3f} ± {estimate.virial_standard_error:.2g}   "
         f"diverged {estimate.num_diverged} of {draws.sizes['chain']}",
         fontsize="medium",
     )

@@ -21,6 +21,7 @@ from typing import Any
 
 from devinterp_core.companion import project, surroundings
 from devinterp_core.companion.parameters import read_notebook
+from devinterp_core.content.sources import Import, imports_of, source_files
 
 VERSION = 2  # raise it when the meaning of a key changes: everything is then executed again
 PACKAGE = "devinterp_core"
@@ -76,56 +77,35 @@ def data_files(code: str) -> list[Path]:
 def imported_modules(code: list[str]) -> list[Path]:
     """The files of `devinterp_core` that the code cells import, with everything that those import in turn.
 
-    Imports are read from the syntax tree, wherever they stand. A cell that is not plain Python (a magic) or an import
-    by a computed name cannot be followed: then every module of the package counts.
+    Imports are read from the syntax tree, wherever they stand, name by name (`content.sources`): what a package gathers
+    beside the names that are taken from it does not count. A cell that is not plain Python (a magic) or an import by a
+    computed name cannot be followed: then every module of the package counts.
     """
     package = project.root() / PACKAGE
     if not package.is_dir():
         return []
     everything = sorted(package.rglob("*.py"))
     try:
-        waiting = [name for cell in code for name in _imports(ast.parse(cell), "")]
+        taken = [name for cell in code for name in _imports(cell)]
+        found = source_files(taken, package)
+        for path in found:
+            _refuse_computed(ast.parse(path.read_bytes()))
     except (SyntaxError, LookupError):
         return everything
-    found: set[Path] = set()
-    while waiting:
-        for path in _files(waiting.pop()):
-            if path not in found:
-                found.add(path)
-                try:
-                    waiting += _imports(ast.parse(path.read_bytes()), _package_of(path))
-                except (SyntaxError, LookupError):
-                    return everything
-    return sorted(found)
+    top = package / "__init__.py"
+    return sorted(found | ({top} if found and top.is_file() else set()))
 
 
-def _imports(tree: ast.Module, package: str) -> list[str]:
-    """Dotted names that `tree`, a module of `package`, may import: for `from a import b` both `a` and `a.b`."""
-    names = []
+def _imports(cell: str) -> list[Import]:
+    """What a code cell takes from the package."""
+    _refuse_computed(ast.parse(cell))
+    return imports_of(cell.encode(), "")[1]
+
+
+def _refuse_computed(tree: ast.Module) -> None:
     for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
-            base = ".".join([*above, *([node.module] if node.module else [])])
-            names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
-        elif getattr(node, "attr", getattr(node, "id", "")) in ("import_module", "__import__"):
+        if getattr(node, "attr", getattr(node, "id", "")) in ("import_module", "__import__"):
             raise LookupError("an import by a computed name")
-    return [name for name in names if name.split(".")[0] == PACKAGE]
-
-
-def _files(module: str) -> list[Path]:
-    """The files that importing `module` reads: its own and the `__init__` of every package above it."""
-    parts = module.split(".")
-    paths = []
-    for depth in range(1, len(parts) + 1):
-        path = project.root().joinpath(*parts[:depth])
-        paths += [each for each in (path / "__init__.py", path.with_suffix(".py")) if each.is_file()]
-    return paths
-
-
-def _package_of(path: Path) -> str:
-    return ".".join(path.relative_to(project.root()).parent.parts)
 
 
 def _relative(path: Path) -> str:

@@ -16,8 +16,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from devinterp_core.dln.network import INPUT_VARIANCE, DeepLinearNetwork
+from devinterp_core.draws import make_draws
 
 Layer = Float[Tensor, "chain _ _"]  # one layer of every chain, rows above
+
+# How many of the chains begin at w*; the others begin over-dispersed.
+STARTS = {"both": lambda num_chains: (num_chains + 1) // 2, "centre": lambda num_chains: num_chains,
+          "localiser": lambda num_chains: 0}  # fmt: skip
 
 
 def gibbs_sample(
@@ -28,10 +33,11 @@ def gibbs_sample(
     num_chains: int = 2,
     num_draws: int = 200,
     num_burnin: int = 50,
+    start: str = "centre",
     seed: int = 0,
     progress: bool = True,
 ) -> xarray.Dataset:
-    r"""Draw from $p(w) \propto \exp\{-n\beta K(w) - \tfrac{\gamma}{2} \lVert w - w^*\rVert^2\}$, started at $w^*$.
+    r"""Draw from $p(w) \propto \exp\{-n\beta K(w) - \tfrac{\gamma}{2} \lVert w - w^*\rVert^2\}$.
 
     $K(w) = c\,\lVert W_L \cdots W_1 - W^*\rVert_F^2$ with $c = 100 / (3 H_L)$ is the population loss (see
     `population_data`). One draw is one sweep over the layers in float64.
@@ -43,6 +49,10 @@ def gibbs_sample(
         num_chains: independent chains, advanced together.
         num_draws: recorded sweeps of each chain.
         num_burnin: sweeps before the first recorded one.
+        start: where chains begin. `"centre"`: all at $w^*$, where the loss is lowest; a region that they never leave
+            looks converged. `"both"`: the first half (rounded up) at $w^*$, the others over-dispersed, at draws of the
+            localiser $N(w^*, \gamma^{-1})$, where the loss is high; what is not converged between the two sides then
+            shows as R-hat. `"localiser"`: all over-dispersed.
         seed: of every random number.
         progress: show a progress bar on stderr.
 
@@ -51,8 +61,10 @@ def gibbs_sample(
         `distance` is $\lVert w - w^*\rVert$, `virial` is $(w - w^*) \cdot \nabla U$, `diverged` is all false.
 
     Raises:
-        ValueError: if `n_beta` or `localization` is not positive, or no draw is asked for.
+        ValueError: if `n_beta` or `localization` is not positive, no draw is asked for, or `start` is unknown.
     """
+    if start not in STARTS:
+        raise ValueError(f"start must be one of {list(STARTS)}, got {start!r}")
     if not (n_beta > 0 and localization > 0 and num_draws >= 1 and num_chains >= 1):
         raise ValueError("n_beta, localization, num_chains and num_draws must all be positive")
     centre = [weight.detach().double() for weight in model.layers]
@@ -60,6 +72,12 @@ def gibbs_sample(
     coupling = 2 * n_beta * INPUT_VARIANCE / model.widths[-1]
     generator = torch.Generator(device=truth.device).manual_seed(seed)
     layers = [weight.expand(num_chains, *weight.shape).clone() for weight in centre]
+    # Dispersion has its own generator: the chains at w* are the same whatever the others do.
+    dispersion = torch.Generator(device=truth.device).manual_seed(seed + 1_000_003)
+    for weight in layers if STARTS[start](num_chains) < num_chains else []:
+        away = weight[STARTS[start](num_chains) :]
+        noise = torch.randn(away.shape, generator=dispersion, dtype=truth.dtype, device=truth.device)
+        away.add_(noise, alpha=localization**-0.5)
     records: dict[str, list[Tensor]] = {"loss_difference": [], "distance": [], "virial": []}
     for sweep in tqdm(range(num_burnin + num_draws), disable=not progress, unit="sweep", desc="gibbs"):
         above = _products_above(layers)
@@ -71,15 +89,14 @@ def gibbs_sample(
         if sweep >= num_burnin:
             for name, value in _observables(layers, centre, truth, coupling, localization).items():
                 records[name].append(value)
-    arrays = {name: (("chain", "draw"), torch.stack(values, 1).cpu().numpy()) for name, values in records.items()}
-    arrays["loss_difference"] = (("chain", "draw"), arrays["loss_difference"][1] / n_beta)
-    arrays["diverged"] = (("chain",), np.zeros(num_chains, dtype=bool))
+    arrays = {name: torch.stack(values, 1).cpu().numpy() for name, values in records.items()}
+    arrays["loss_difference"] = arrays["loss_difference"] / n_beta
+    arrays["diverged_at"] = np.full(num_chains, -1)
     attrs = {
         "method": "gibbs", "n_beta": n_beta, "localization": localization, "num_chains": num_chains,
-        "num_draws": num_draws, "num_burnin": num_burnin, "seed": seed,
-        "dimension": sum(weight.numel() for weight in centre),
+        "num_draws": num_draws, "num_burnin": num_burnin, "start": start, "seed": seed,
     }  # fmt: skip
-    return xarray.Dataset(arrays, attrs=attrs)
+    return make_draws(arrays, sum(weight.numel() for weight in centre), attrs)
 
 
 def _products_above(layers: Sequence[Layer]) -> list[Layer | None]:

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from devinterp_core.language.loss import next_token_loss
+from devinterp_core.next_token import next_token_loss
 from devinterp_core.sampler.target import Target
 from devinterp_core.transformer.model import Block, Transformer
+from devinterp_core.vectorized import in_form_of
 
 from .cross_entropy import next_token_losses_of_stream
 from .merged_attention import MergedAttention
@@ -99,7 +100,8 @@ class FromHead(nn.Module):
         if self.target.loss is next_token_loss:
             return next_token_losses_of_stream(stream, self.unembed["W_U"], bias, data[0]).mean(1)
         outputs = stream @ self.unembed["W_U"]
-        return self.target.losses(_Outputs(outputs if bias is None else outputs + bias), *data)
+        model = _Outputs(outputs if bias is None else outputs + bias)
+        return self.target.loss(model, in_form_of(self.target.data, data))
 
 
 class _Outputs(nn.Module):

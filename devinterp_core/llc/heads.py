@@ -12,12 +12,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from devinterp_core.language.loss import next_token_loss
+from devinterp_core.next_token import next_token_loss
 from devinterp_core.sampler.components import Component, ScatteredStack, Stack
-from devinterp_core.sampler.run import Settings
+from devinterp_core.sampler.settings import Settings
 from devinterp_core.transformer.masks import head_mask
 from devinterp_core.transformer.model import Transformer
-from devinterp_core.vectorized import traced
+from devinterp_core.vectorized import Batch, in_form_of, tensors_of, traced
 
 from .head_networks import Below, FromHead, Frozen
 
@@ -30,7 +30,7 @@ def head_stacks(components: list[Component], run: Settings, trace: bool) -> tupl
     """All components that are attention heads of a `Transformer` in one stack, and the components that are not."""
     heads = {component.name: _head_of(component) for component in components}
     short = [component for component in components if heads[component.name] is not None]
-    if not short:
+    if not short or components[0].target.random or components[0].target.coupled:
         return [], components
     stack = HeadStack(short, [heads[component.name] for component in short], trace)
     if not stack.agrees():
@@ -70,13 +70,14 @@ class HeadStack:
         self.below = Below(self.model, sorted(self.layers))
         self._functions: dict[tuple, Callable] = {}
 
-    def losses_and_gradient(self, w: Tensor, batch: tuple[Tensor, ...], shared: bool) -> tuple[Tensor, Tensor]:
-        num_samples = len(batch[0]) if shared else batch[0].shape[1]
+    def losses_and_gradient(self, w: Tensor, batch: Batch, shared: bool) -> tuple[Tensor, Tensor]:
+        tensors = tensors_of(batch)
+        num_samples = len(tensors[0]) if shared else tensors[0].shape[1]
         losses = w.new_empty(len(w), w.shape[1], num_samples)
         gradient = torch.zeros_like(w)
         for chain in range(w.shape[1]):
             if chain == 0 or not shared:
-                pieces = self._pieces(batch if shared else tuple(t[chain] for t in batch))
+                pieces = self._pieces(tensors if shared else tuple(t[chain] for t in tensors))
             for rows, data, frozen in pieces:
                 weight = (rows.stop - rows.start) / num_samples
                 for k, (layer, head) in enumerate(self.heads):
@@ -90,7 +91,8 @@ class HeadStack:
 
         It does not where the loss takes more from the model than its outputs, calls it twice, or hooks change it.
         """
-        few = tuple(t[:2] for t in self.target.data)
+        few = tuple(t[:2] for t in tensors_of(self.target.data))
+        given = in_form_of(self.target.data, few)
         try:
             self._inputs(few)
             for layer in self.layers:
@@ -99,8 +101,8 @@ class HeadStack:
                 one = HeadStack([component], [self.heads[k]], trace=False)
                 w = component.target.centre[None, None]
                 w = w + 0.1 * w.std() * torch.linspace(-1, 1, w.numel(), dtype=w.dtype, device=w.device)
-                general = ScatteredStack([component], trace=False).losses_and_gradient(w, few, True)
-                for a, b in zip(one.losses_and_gradient(w, few, True), general, strict=True):
+                general = ScatteredStack([component], trace=False).losses_and_gradient(w, given, True)
+                for a, b in zip(one.losses_and_gradient(w, given, True), general, strict=True):
                     if not torch.allclose(a, b, rtol=1e-3, atol=1e-4 * float(b.abs().max())):
                         return False
         except _Unusual:
@@ -112,7 +114,7 @@ class HeadStack:
         if self.target.loss is next_token_loss:
             return data[0]
         recorder = _Recorder(self.model.config.outputs, self.target.centre)
-        self.target.losses(recorder, *data)
+        self.target.loss(recorder, in_form_of(self.target.data, data))
         if len(recorder.inputs) != 1 or len(recorder.inputs[0]) != len(data[0]):
             raise _Unusual
         return recorder.inputs[0]

@@ -7,19 +7,21 @@ where $w^* = (u^*, v^*)$ and only the component's coordinates $v \in V$ move. We
 $q'$ the training distribution. Data-refined: $V$ is everything and $q'$ another distribution. Or both.
 """
 
+import os
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
 
 import xarray
 from torch import Tensor, nn
 
-from devinterp_core.sampler.components import make_components, stacks_of
-from devinterp_core.sampler.lockstep import sample_components, trace_pays
-from devinterp_core.sampler.run import Settings
-from devinterp_core.sampler.target import Batch, Loss
+from devinterp_core.sampler.components import Component, Stack, make_components, stacks_of
+from devinterp_core.sampler.engine import TRACE_FROM
+from devinterp_core.sampler.lockstep import sample_components
+from devinterp_core.sampler.observe import Observed
+from devinterp_core.sampler.settings import Settings
+from devinterp_core.vectorized import Batch, Loss
 
 from .estimate import LearningCoefficient, local_learning_coefficient
-from .heads import head_stacks
 
 
 def refined_llc(
@@ -28,12 +30,23 @@ def refined_llc(
     loss: Loss,
     masks: Mapping[str, Mapping[str, Tensor]],
     *,
-    n_beta: float | None = None,
+    step_size: float,
     localization: float = 1.0,
-    observe: dict[str, Batch] | None = None,
-    shortcut: bool = True,
+    n_beta: float | None = None,
+    num_chains: int = 4,
+    num_draws: int = 200,
+    num_burnin: int = 0,
+    num_steps_between_draws: int = 1,
+    batch_size: int | None = None,
+    observe: Observed | None = None,
+    method: str = "sgld",
+    seed: int = 0,
     progress: bool = True,
-    **settings: Any,
+    keep_parameters: bool = False,
+    memory_budget: int = 4 * 2**30,
+    checkpoint: str | os.PathLike | None = None,
+    checkpoint_every: int = 1000,
+    shortcut: bool = True,
 ) -> xarray.Dataset:
     r"""Draws for the refined learning coefficient of every component, `local_learning_coefficients` for the estimates.
 
@@ -50,14 +63,10 @@ def refined_llc(
         loss: as in `sample`, `(model, batch) -> Tensor[batch]`.
         masks: component to mask, a mask being parameter name to boolean tensor of its shape, as
             `devinterp_core.transformer.masks` and `devinterp_core.llc.huggingface` make them.
-        n_beta: $n\beta$; None means $n / \log n$.
-        localization: $\gamma$.
-        observe: as in `sample`: name to data whose per-sample losses are recorded at each draw.
-        shortcut: let attention heads of `devinterp_core.transformer.Transformer` take the path that runs the network
-            from the head on (the same numbers to rounding); False takes the general path for every component.
-        progress: show a progress bar on stderr.
-        settings: further settings of `sample`: `step_size` (required), `num_chains`, `num_draws`, `num_burnin`,
-            `num_steps_between_draws`, `batch_size`, `method`, `seed`, `keep_parameters`, `memory_budget`.
+        step_size, localization, n_beta, num_chains, num_draws, num_burnin, num_steps_between_draws, batch_size,
+            observe, method, seed, progress, keep_parameters, memory_budget, checkpoint, checkpoint_every: as in
+            `sample`, for every component.
+        shortcut: use the short way for attention heads of a `Transformer`.
 
     Returns:
         As `sample`, with the dims `component`, `chain`, `draw`, and `dimension`, the coordinates of each component.
@@ -68,15 +77,26 @@ def refined_llc(
 
     Reference: Wang et al. (2025), eq. (5).
     """
-    unknown = sorted({"checkpoint", "checkpoint_every", "train_mode", "mask"} & set(settings))
-    if unknown:
-        raise ValueError(f"refined_llc does not take {unknown}; components are given by masks, in eval mode")
-    run = Settings(**settings)
-    components = make_components(model, data, loss, masks, n_beta, localization)
-    trace = trace_pays(run)
-    short, rest = head_stacks(components, run, trace) if shortcut else ([], components)
-    draws = sample_components(short + stacks_of(rest, run, trace), run, observe, progress)
+    run = Settings(
+        step_size=step_size, num_chains=num_chains, num_draws=num_draws, num_burnin=num_burnin,
+        num_steps_between_draws=num_steps_between_draws, batch_size=batch_size, method=method, seed=seed,
+        keep_parameters=keep_parameters, memory_budget=memory_budget, checkpoint_every=checkpoint_every,
+    )  # fmt: skip
+    components = make_components(model, data, loss, masks, n_beta, localization, run.batch_size)
+    trace = run.num_steps >= TRACE_FROM
+    short, rest = _heads(components, run, trace) if shortcut else ([], components)
+    place = None if checkpoint is None else Path(checkpoint)
+    draws = sample_components(short + stacks_of(rest, run, trace), run, observe, progress, place)
     return draws.sel(component=list(masks))
+
+
+def _heads(components: list[Component], run: Settings, trace: bool) -> tuple[list[Stack], list[Component]]:
+    """The short way where it is known: only then are transformers needed."""
+    if not type(components[0].whole.model).__module__.startswith("devinterp_core.transformer"):
+        return [], components
+    from .heads import head_stacks
+
+    return head_stacks(components, run, trace)
 
 
 def local_learning_coefficients(draws: xarray.Dataset, discard: float = 0.0) -> dict[str, LearningCoefficient]:

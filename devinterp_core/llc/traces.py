@@ -12,8 +12,8 @@ from torch.func import functional_call, grad, vmap
 
 from devinterp_core.sampler.components import Component, make_components
 from devinterp_core.sampler.curvature import hessian_product
-from devinterp_core.sampler.target import Batch, Loss, make_target
-from devinterp_core.vectorized import PerSampleLoss
+from devinterp_core.sampler.target import make_target
+from devinterp_core.vectorized import Batch, Loss, PerSampleLoss, in_form_of, split_batch, tensors_of
 
 Masks = Mapping[str, Mapping[str, Tensor]]
 
@@ -82,21 +82,22 @@ def fisher_traces(
     """
     if chunk < 1:
         raise ValueError(f"chunk must be at least 1, got {chunk}")
-    components = make_components(model, data, loss, masks, 1.0, 0.0)
-    whole = make_target(model, data, loss, n_beta=1.0, localization=0.0)
+    components = make_components(model, data, loss, masks, 1.0, 0.0, batch_size=1)
+    whole = make_target(model, data, loss, n_beta=1.0, localization=0.0, batch_size=1)
     names = {f"model.{name}" for component in components for name in component.whole.names}
-    module = PerSampleLoss(whole.model, whole.losses)
+    module = PerSampleLoss(whole.model, whole.loss)
     values = {name: value.detach() for name, value in module.named_parameters()}
     frozen = {name: value for name, value in values.items() if name not in names}
     moving = {name: value for name, value in values.items() if name in names}
 
     def loss_of_one(own: dict[str, Tensor], *sample: Tensor) -> Tensor:
-        return functional_call(module, own | frozen, tuple(t[None] for t in sample)).sum()
+        batch = in_form_of(whole.data, tuple(t[None] for t in sample))
+        return functional_call(module, own | frozen, (batch,)).sum()
 
-    gradients = vmap(grad(loss_of_one), in_dims=(None,) + (0,) * len(whole.data))
+    gradients = vmap(grad(loss_of_one), in_dims=(None,) + (0,) * len(tensors_of(whole.data)))
     pieces: dict[str, list[Tensor]] = {component.name: [] for component in components}
-    for batch in zip(*(t.split(chunk) for t in whole.data), strict=True):
-        found = gradients(moving, *batch)
+    for batch in split_batch(whole.data, chunk):
+        found = gradients(moving, *tensors_of(batch))
         for component in components:
             own = torch.cat([found[f"model.{name}"].flatten(1) for name in component.whole.names], dim=1)
             own = own[:, component.index]

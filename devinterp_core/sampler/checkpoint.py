@@ -1,57 +1,48 @@
-"""Saving and resuming a run: written to a temporary name and moved, keyed by everything the draws depend on."""
+"""Saving and resuming a run: tensors with a checksum, keyed by everything that the draws depend on."""
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
-from devinterp_core.files import write_atomically
+from devinterp_core.content import content_key
+from devinterp_core.files import load_tensors, save_tensors
 
 from .target import Target
 
 
-def run_key(target: Target, settings: dict[str, Any], observe: dict[str, tuple[torch.Tensor, ...]]) -> str:
-    """SHA-256 of settings, centre, mask, frozen parameters, buffers, data, observed data and the loss's code."""
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    digest.update(repr((target.names, target.shapes, target.n_beta, target.localization, target.single)).encode())
-    digest.update(repr(target.model).encode())
-    code = getattr(target.loss, "__code__", None)
-    digest.update(code.co_code + repr(code.co_consts).encode() if code else repr(type(target.loss)).encode())
-    tensors = [
-        *target.data,
-        *target.model.state_dict().values(),
-        *(t for name in sorted(observe) for t in observe[name]),
-    ]
-    for tensor in [*tensors, *(t for t in (target.mask, target.centres) if t is not None)]:
-        digest.update(repr((tensor.shape, tensor.dtype)).encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+def run_key(target: Target, attributes: dict[str, Any], *more: object) -> str:
+    """Hash of settings, model, centre, mask, data, loss and whatever else is given."""
+    problem = {
+        "names": target.names, "shapes": [tuple(shape) for shape in target.shapes], "n_beta": target.n_beta,
+        "localization": target.localization, "centre": target.centre, "centres": target.centres, "mask": target.mask,
+        "data": target.data, "own_data": target.own_data, "chains_of_model": target.chains_of_model,
+    }  # fmt: skip
+    return content_key("sampler", attributes, problem, target.loss, target.model, *more)
 
 
-def save(path: Path, content: dict[str, Any]) -> None:
-    """Write `content` so that a kill at any moment leaves either the old file or the new one, whole."""
-
-    def write(temporary: Path) -> None:
-        with temporary.open("wb") as file:  # given a path instead, the archive inside would carry the temporary name
-            torch.save(content, file)
-
-    write_atomically(path, write)
+def save(path: Path, key: str, content: dict[str, Any]) -> None:
+    """Write nested dicts and lists of tensors, arrays and plain values; a kill leaves the old file or the new one."""
+    tensors: dict[str, Tensor] = {}
+    text = json.dumps(_without_tensors(content, "", tensors))
+    save_tensors(path, tensors, {"key": key, "content": text})
 
 
 def load(path: Path, key: str) -> dict[str, Any] | None:
     """The saved run, or None if there is none.
 
     Raises:
-        ValueError: if the file is not a checkpoint, is truncated, or belongs to another run; it is left untouched.
+        ValueError: if the file is not a checkpoint, is damaged, or belongs to another run; it is left untouched.
     """
     if not path.exists():
         return None
     try:
-        content = torch.load(path, map_location="cpu", weights_only=False)
-        found = content["key"]
-    except Exception as error:
+        tensors, metadata = load_tensors(path)
+        found, text = metadata["key"], metadata["content"]
+    except (ValueError, KeyError, OSError) as error:
         raise ValueError(
             f"{path} is not a readable sampler checkpoint ({error}); move it away to start anew"
         ) from error
@@ -60,4 +51,26 @@ def load(path: Path, key: str) -> dict[str, Any] | None:
             f"{path} belongs to a run with another model, data, loss or other settings; "
             "give another path or move it away"
         )
-    return content
+    return _with_tensors(json.loads(text), tensors)
+
+
+def _without_tensors(value: Any, place: str, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_tensors(each, f"{place}/{name}", tensors) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_tensors(each, f"{place}/{index}", tensors) for index, each in enumerate(value)]
+    if isinstance(value, (Tensor, np.ndarray)):
+        tensors[place] = torch.as_tensor(value).detach().cpu().contiguous()
+        return {"tensor": place, "array": isinstance(value, np.ndarray)}
+    return value
+
+
+def _with_tensors(value: Any, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(value, list):
+        return [_with_tensors(each, tensors) for each in value]
+    if isinstance(value, dict):
+        if set(value) == {"tensor", "array"}:
+            tensor = tensors[value["tensor"]]
+            return tensor.numpy() if value["array"] else tensor
+        return {name: _with_tensors(each, tensors) for name, each in value.items()}
+    return value

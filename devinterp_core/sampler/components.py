@@ -12,19 +12,15 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
-from devinterp_core.vectorized import Evaluator, PerSampleLoss
+from devinterp_core.vectorized import Batch, Evaluator, Loss, PerSampleLoss, map_batch
+from devinterp_core.vectorized.bytes import bytes_written
 
-from .run import Settings
-from .target import Batch, Loss, Target, checked_mask, make_target
+from .settings import Settings
+from .target import Target, checked_mask, make_target, masked_target
 
 # Bytes written in one evaluation of the components that are evaluated together: beyond the caches, more is slower.
 STACK_BYTES = 128 * 2**20
-# Bytes written for one chain of one component from which every chain is evaluated alone: launching then takes no time
-# beside the arithmetic, and the products of one model are faster than batched ones.
-ALONE_BYTES = 192 * 2**20
 
 
 @dataclass(frozen=True)
@@ -51,8 +47,9 @@ def make_components(
     masks: Mapping[str, Mapping[str, Tensor]],
     n_beta: float | None,
     localization: float,
+    batch_size: int | None = None,
 ) -> list[Component]:
-    """Validate all masks, then the problem on each.
+    """Validate all masks, then the problem.
 
     Raises:
         ValueError: no masks; a mask that is empty, of another shape or names no parameter, with the component's name;
@@ -61,14 +58,20 @@ def make_components(
     if not masks:
         raise ValueError("no masks: give at least one component, name -> {parameter: boolean tensor}")
     parameters = dict(model.named_parameters())
+    checked = {}
     for name, mask in masks.items():
         try:
-            checked_mask(dict(mask), parameters)
+            checked[name] = checked_mask(dict(mask), parameters)
         except (ValueError, TypeError) as error:
             raise type(error)(f"component {name!r}: {error}") from None
+    union = {name: torch.zeros_like(p, dtype=torch.bool) for name, p in parameters.items()}
+    for mask in checked.values():
+        for name, part in mask.items():
+            union[name] = union[name] | part
+    every = make_target(model, data, loss, n_beta=n_beta, localization=localization, mask=union, batch_size=batch_size)
     components = []
-    for name, mask in masks.items():
-        whole = make_target(model, data, loss, n_beta=n_beta, localization=localization, mask=dict(mask))
+    for name, mask in checked.items():
+        whole = masked_target(every, model, mask)
         everything = torch.ones(whole.num_coordinates, dtype=torch.bool, device=whole.centre.device)
         index = (everything if whole.mask is None else whole.mask).nonzero()[:, 0]
         own = replace(whole, centre=whole.centre[index], mask=None)
@@ -82,7 +85,7 @@ class Stack(Protocol):
 
     components: list[Component]
 
-    def losses_and_gradient(self, w: Tensor, batch: tuple[Tensor, ...], shared: bool) -> tuple[Tensor, Tensor]:
+    def losses_and_gradient(self, w: Tensor, batch: Batch, shared: bool) -> tuple[Tensor, Tensor]:
         """Per-sample losses `[component, chain, sample]` and the gradient of their mean, at `w`, of the same shape as
         `w[component, chain, coordinate]`. All components see one batch `[chain, sample, ...]`, without the dimension
         `chain` if `shared`."""
@@ -94,42 +97,22 @@ class ScatteredStack:
     Args:
         components: alike in names and size.
         trace: whether they will be evaluated hundreds of times.
+        memory: bytes that an evaluation may write; None means no limit.
     """
 
-    def __init__(self, components: list[Component], trace: bool):
-        self.components, self.trace = components, trace
-        self.module = _Scattered(components)
-        self.evaluator = Evaluator(self.module, _scattered_losses, ("own",), trace=trace)
+    def __init__(self, components: list[Component], trace: bool, memory: int | None = None):
+        self.components = components
+        target = components[0].target
+        memory = None if target.coupled else memory
+        self.evaluator = Evaluator(
+            Scattered(components), scattered_losses, ("own",), trace=trace, memory=memory, random=target.random
+        )
 
-    def losses_and_gradient(self, w: Tensor, batch: tuple[Tensor, ...], shared: bool) -> tuple[Tensor, Tensor]:
+    def losses_and_gradient(self, w: Tensor, batch: Batch, shared: bool) -> tuple[Tensor, Tensor]:
         flat = w.transpose(0, 1).flatten(1)
         losses, gradients = self.evaluator.losses_and_gradient(flat, batch, shared)
         gradient = gradients[0] if len(gradients) == 1 else torch.cat(gradients, dim=1)
         return losses.movedim(2, 0), gradient.view(w.shape[1], w.shape[0], -1).transpose(0, 1)
-
-
-class OneByOne:
-    """Components whose every chain is evaluated alone.
-
-    Args:
-        components: alike in names and size.
-    """
-
-    def __init__(self, components: list[Component]):
-        self.components = components
-        self.module = _Scattered(components)
-
-    def losses_and_gradient(self, w: Tensor, batch: tuple[Tensor, ...], shared: bool) -> tuple[Tensor, Tensor]:
-        losses, gradient = [], torch.empty_like(w)
-        for chain in range(w.shape[1]):
-            data = batch if shared else tuple(t[chain] for t in batch)
-            for k, index in enumerate(self.module.index):
-                with torch.enable_grad():
-                    own = w[k, chain].detach().requires_grad_()
-                    found = self.module.losses_of(own, index, *data)
-                    (gradient[k, chain],) = torch.autograd.grad(found.mean(), own)
-                losses.append(found.detach())
-        return torch.stack(losses).unflatten(0, (w.shape[1], w.shape[0])).transpose(0, 1), gradient
 
 
 def stacks_of(components: list[Component], run: Settings, trace: bool) -> list[Stack]:
@@ -139,80 +122,59 @@ def stacks_of(components: list[Component], run: Settings, trace: bool) -> list[S
         kinds.setdefault((component.whole.names, len(component.index)), []).append(component)
     stacks: list[Stack] = []
     for alike in kinds.values():
-        written = max(1, _bytes_of_evaluation(alike[0], run))
-        if written > ALONE_BYTES * run.num_chains:
-            stacks.append(OneByOne(alike))
-            continue
-        size = max(1, min(len(alike), STACK_BYTES // written))
-        stacks += [ScatteredStack(alike[a : a + size], trace) for a in range(0, len(alike), size)]
+        evaluator = Evaluator(Scattered(alike[:1]), scattered_losses, ("own",), trace=False)
+        target = alike[0].target
+        few = map_batch(lambda t: t[:8], target.data)
+        fixed, each = bytes_written(lambda b, e=evaluator, c=target.centre: e.alone(c, b, True), few, 8)
+        written = run.num_chains * (fixed + each * (run.batch_size or target.num_samples))
+        size = max(1, min(len(alike), int(STACK_BYTES // max(1, written))))
+        stacks += [ScatteredStack(alike[a : a + size], trace, run.memory_budget) for a in range(0, len(alike), size)]
     return stacks
 
 
-class Observer(Evaluator):
-    """Losses of one component's chains on observed data, at most `chunk` samples at once."""
+class Scattered(nn.Module):
+    """The parameters of several components, `own[component, coordinate]`, as parameters of one module.
 
-    def __init__(self, component: Component, chunk: int):
-        super().__init__(_Scattered([component]), _scattered_losses, ("own",), trace=False)
-        self.chunk = chunk
+    Args:
+        components: alike in names and size.
+        function: of model and data; None means the loss.
+    """
 
-    def losses(self, w: Tensor, batch: tuple[Tensor, ...], shared: bool) -> Tensor:
-        parts = zip(*(t.split(self.chunk) for t in batch), strict=True)
-        return torch.cat([super(Observer, self).losses(w, part, shared)[..., 0] for part in parts], dim=1)
-
-
-class _Scattered(nn.Module):
-    """The parameters of several components, `own[component, coordinate]`, as parameters of one module."""
-
-    def __init__(self, components: list[Component]):
+    def __init__(self, components: list[Component], function: Loss | None = None):
         super().__init__()
         whole = components[0].whole
         self.target = components[0].target
-        self.loss = PerSampleLoss(whole.model, whole.losses)
+        self.loss = PerSampleLoss(whole.model, whole.loss if function is None else function)
         self.own = nn.Parameter(torch.stack([component.target.centre for component in components]))
         self.register_buffer("index", torch.stack([component.index for component in components]))
         self.register_buffer("frozen", whole.centre)
         self.sizes = [shape.numel() for shape in whole.shapes]
-        self.vectorises = True
+        self.vectorises = len(components) > 1
 
-    def losses_of(self, own: Tensor, index: Tensor, *batch: Tensor) -> Tensor:
+    def losses_of(self, own: Tensor, index: Tensor, batch: Batch) -> Tensor:
         """Per-sample losses with one component's coordinates in their places."""
         pieces = self.frozen.scatter(0, index, own).split(self.sizes)
         named = zip(self.target.names, pieces, self.target.shapes, strict=True)
-        return functional_call(self.loss, {f"model.{name}": piece.view(shape) for name, piece, shape in named}, batch)
+        values = {f"model.{name}": piece.view(shape) for name, piece, shape in named}
+        return functional_call(self.loss, values, (batch,))
 
 
-def _scattered_losses(module: _Scattered, *batch: Tensor) -> Tensor:
+def scattered_losses(module: Scattered, batch: Batch) -> Tensor:
     """`[sample, component]`; component by component where the loss cannot be vectorised."""
     if module.vectorises:
         try:
-            of_all = vmap(module.losses_of, (0, 0, *(None for _ in batch)), out_dims=1, randomness="different")
-            return of_all(module.own, module.index, *batch)
-        except RuntimeError as error:
-            if "vmap" not in str(error):
-                raise
+            of_all = vmap(module.losses_of, (0, 0, None), out_dims=1, randomness="different")
+            return of_all(module.own, module.index, batch)
+        except Exception:  # noqa: BLE001  one by one, or with the error that a single one has
             module.vectorises = False
     rows = zip(module.own, module.index, strict=True)
-    return torch.stack([module.losses_of(own, index, *batch) for own, index in rows], dim=1)
+    return torch.stack([module.losses_of(own, index, batch) for own, index in rows], dim=1)
 
 
-class _Bytes(TorchDispatchMode):
-    """Counts the bytes of all results of tensor operations."""
+def component_evaluator(component: Component, function: Loss, memory: int | None = None) -> Evaluator:
+    """Values of a function of model and data at the positions of one component's chains, `[chain, ...]`."""
 
-    written = 0
+    def values(module: Scattered, batch: Batch) -> Tensor:
+        return module.losses_of(module.own[0], module.index[0], batch)
 
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **(kwargs or {}))
-        self.written += sum(t.numel() * t.element_size() for t in tree_leaves(result) if isinstance(t, Tensor))
-        return result
-
-
-def _bytes_of_evaluation(component: Component, run: Settings) -> int:
-    """What one evaluation of a component's chains writes, measured on one chain and at most 8 samples."""
-    target, num_samples = component.target, run.batch_size or component.target.num_samples
-    few = min(num_samples, 8)
-    evaluator = Evaluator(_Scattered([component]), _scattered_losses, ("own",), trace=False)
-    arguments = target.centre[None], tuple(t[:few] for t in target.data), True
-    evaluator.losses_and_gradient(*arguments)  # finds out whether the loss can be vectorised
-    with _Bytes() as counter:
-        evaluator.losses_and_gradient(*arguments)
-    return counter.written * run.num_chains * num_samples // few
+    return Evaluator(Scattered([component], function), values, ("own",), trace=False, memory=memory)

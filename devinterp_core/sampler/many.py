@@ -1,16 +1,20 @@
 """`sample_many`: several models of one architecture, the checkpoints or the seeds of a training run, in one program."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
 import xarray
 from torch import Tensor, nn
 
-from .run import Settings, draw_all
-from .target import Batch, Loss, Target, make_target
+from devinterp_core.vectorized import Batch, Loss, tensors_of
+
+from .alike import check_alike
+from .observe import Observed
+from .run import draw_all
+from .settings import Settings
+from .target import Target, make_target
 
 
 def sample_many(
@@ -18,14 +22,24 @@ def sample_many(
     data: Batch | Sequence[Batch],
     loss: Loss,
     *,
-    n_beta: float | None = None,
+    step_size: float,
     localization: float = 1.0,
-    mask: dict[str, Tensor] | None = None,
-    observe: dict[str, Batch] | None = None,
+    n_beta: float | None = None,
+    num_chains: int = 4,
+    num_draws: int = 200,
+    num_burnin: int = 0,
+    num_steps_between_draws: int = 1,
+    batch_size: int | None = None,
+    mask: Mapping[str, Tensor] | None = None,
+    observe: Observed | None = None,
+    method: str = "sgld",
+    seed: int = 0,
     progress: bool = True,
-    checkpoint: str | os.PathLike | None = None,
+    keep_parameters: bool = False,
     train_mode: bool = False,
-    **settings: Any,
+    memory_budget: int = 4 * 2**30,
+    checkpoint: str | os.PathLike | None = None,
+    checkpoint_every: int = 1000,
 ) -> xarray.Dataset:
     """`sample` for several models of one architecture: the checkpoints or the seeds of a training run.
 
@@ -33,42 +47,58 @@ def sample_many(
     the program for it is made once.
 
     Args:
-        models: one architecture, all parameters of a model being its $w^*$.
+        models: one architecture, alike in all but their parameters, which are their $w^*$.
         data: one data set for all, or a list with one for each model, alike in shape.
         loss: as in `sample`.
-        settings: further arguments of `sample`, the same for all models; `num_chains` counts the chains of a model.
+        num_chains: chains of each model.
+        step_size, localization, n_beta, num_draws, num_burnin, num_steps_between_draws, batch_size, mask, observe,
+            method, seed, progress, keep_parameters, train_mode, memory_budget, checkpoint, checkpoint_every: as in
+            `sample`, the same for all models.
 
     Returns:
         As `sample`, with the dims `model`, `chain`, `draw`; `draws.isel(model=i)` is what `sample` returns for one.
 
     Raises:
-        ValueError: as in `sample`; no models, models of different architectures, or data sets of different shapes.
+        ValueError: as in `sample`; no models, models that differ in more than their parameters, or data sets of
+            different shapes.
         DivergenceError: if every chain of every model diverged; otherwise the flags tell.
     """
     if not models:
         raise ValueError("no models to sample")
-    run = Settings(train_mode=train_mode, **settings)
+    run = Settings(
+        step_size=step_size, num_chains=num_chains, num_draws=num_draws, num_burnin=num_burnin,
+        num_steps_between_draws=num_steps_between_draws, batch_size=batch_size, method=method, seed=seed,
+        keep_parameters=keep_parameters, train_mode=train_mode, memory_budget=memory_budget,
+        checkpoint_every=checkpoint_every,
+    )  # fmt: skip
     each = list(data) if isinstance(data, list) else [data] * len(models)
     if len(each) != len(models):
         raise ValueError(f"{len(each)} data sets were given for {len(models)} models; give one, or one for each")
-    shared = {"n_beta": n_beta, "localization": localization, "mask": mask, "train_mode": train_mode}
+    check_alike(models)
+    shared = {"n_beta": n_beta, "localization": localization, "mask": mask, "train_mode": train_mode,
+              "batch_size": run.batch_size}  # fmt: skip
     targets = [make_target(model, own, loss, **shared) for model, own in zip(models, each, strict=True)]
     first = targets[0]
     for index, target in enumerate(targets):
-        if (target.names, target.shapes) != (first.names, first.shapes) or repr(target.model) != repr(first.model):
-            raise ValueError(f"models[{index}] is of another architecture than models[0]")
-        if [t.shape for t in target.data] != [t.shape for t in first.data]:
+        if [t.shape for t in tensors_of(target.data)] != [t.shape for t in tensors_of(first.data)]:
             raise ValueError(f"the data set of models[{index}] has another shape than that of models[0]")
         _check_frozen(target, first, index)
-    tensors = [torch.cat(parts) for parts in zip(*(t.data for t in targets), strict=True)]
     target = replace(
         first,
-        data=tuple(tensors) if isinstance(data, list) else first.data,
+        data=_one_after_the_other([t.data for t in targets]) if isinstance(data, list) else first.data,
         centres=torch.stack([target.centre for target in targets]),
         chains_of_model=run.num_chains,
         own_data=isinstance(data, list),
+        random=any(target.random for target in targets),
+        coupled=any(target.coupled for target in targets),
     )
     return draw_all(target, run, observe, progress, checkpoint)
+
+
+def _one_after_the_other(data: Sequence[Batch]) -> Batch:
+    if isinstance(data[0], Tensor):
+        return torch.cat(list(data))
+    return tuple(torch.cat(parts) for parts in zip(*data, strict=True))
 
 
 def _check_frozen(target: Target, first: Target, index: int) -> None:

@@ -5,17 +5,21 @@ $$p(w) \propto \exp\{-n\beta\, L_n(w) - \tfrac{\gamma}{2} \lVert w - w^*\rVert^2
 restricted to the coordinates of a mask; all other coordinates stay at $w^*$.
 """
 
-import copy
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-Batch = Tensor | tuple[Tensor, ...]
-Loss = Callable[[nn.Module, Batch], Tensor]
+from devinterp_core.vectorized import Batch, Loss, tensors_of
+
+from .checks import check_loss
+from .private import private_copy
+
+# Sixteen bits do not hold a step beside its parameter, and a posterior over complex numbers is not defined here.
+DTYPES = (torch.float32, torch.float64)
 
 
 @dataclass(frozen=True)
@@ -25,8 +29,7 @@ class Target:
     Attributes:
         model: a private copy of the caller's model (parameters shared, never written).
         loss: per-sample losses, `(model, batch) -> Tensor[batch]`.
-        data: tuple of tensors with a common first dimension $n$.
-        single: whether the caller's data was one tensor rather than a tuple.
+        data: a tensor or a tuple of tensors with a common first dimension $n$, as the loss takes batches of it.
         names: sampled parameters, in `named_parameters` order.
         shapes: their shapes.
         centre: $w^*$ of the sampled parameters, flattened and concatenated.
@@ -36,12 +39,13 @@ class Target:
         centres: $w^*$ of several models whose chains advance together; None where there is one model.
         chains_of_model: consecutive chains that belong to one model.
         own_data: whether each model has its own data set; `data` then holds them one after the other.
+        random: whether the loss draws random numbers.
+        coupled: whether a sample's loss depends on the other samples of its batch, which then is always all data.
     """
 
     model: nn.Module
     loss: Loss
-    data: tuple[Tensor, ...]
-    single: bool
+    data: Batch
     names: tuple[str, ...]
     shapes: tuple[torch.Size, ...]
     centre: Float[Tensor, " coordinate"]
@@ -51,6 +55,8 @@ class Target:
     centres: Float[Tensor, "model coordinate"] | None = None
     chains_of_model: int = 1
     own_data: bool = False
+    random: bool = False
+    coupled: bool = False
 
     @property
     def num_models(self) -> int:
@@ -59,7 +65,7 @@ class Target:
     @property
     def num_samples(self) -> int:
         """Samples of one data set."""
-        return len(self.data[0]) // (self.num_models if self.own_data else 1)
+        return len(tensors_of(self.data)[0]) // (self.num_models if self.own_data else 1)
 
     def model_of(self, chains: Tensor) -> Tensor:
         """The model to which each chain belongs."""
@@ -74,17 +80,14 @@ class Target:
         """Number of coordinates that move."""
         return self.num_coordinates if self.mask is None else int(self.mask.sum())
 
-    def batch(self, tensors: tuple[Tensor, ...]) -> Batch:
-        """The form of a batch that the caller's loss expects."""
-        return tensors[0] if self.single else tensors
 
-    def losses(self, model: nn.Module, *tensors: Tensor) -> Tensor:
-        """Per-sample losses of a batch given as separate tensors."""
-        return self.loss(model, self.batch(tensors))
-
-
-def as_tensors(data: Batch, name: str, device: torch.device) -> tuple[Tensor, ...]:
+def checked_batch(data: object, name: str, device: torch.device) -> Batch:
     """Check that `data` is a tensor or a tuple of finite tensors of one length, and move it to `device`."""
+    if not isinstance(data, (Tensor, tuple, list)):
+        raise TypeError(
+            f"{name} must be a tensor or a tuple of tensors with a common first dimension, got {type(data).__name__}: "
+            "read a data loader into tensors first"
+        )
     tensors = (data,) if isinstance(data, Tensor) else tuple(data)
     if not tensors or not all(isinstance(t, Tensor) for t in tensors):
         raise TypeError(f"{name} must be a tensor or a non-empty tuple of tensors, got {type(data).__name__}")
@@ -95,9 +98,10 @@ def as_tensors(data: Batch, name: str, device: torch.device) -> tuple[Tensor, ..
     if len(tensors[0]) == 0:
         raise ValueError(f"{name} is empty")
     for t in tensors:
-        if t.is_floating_point() and not torch.isfinite(t).all():
+        if (t.is_floating_point() or t.is_complex()) and not torch.isfinite(t).all():
             raise ValueError(f"{name} holds NaN or infinite values ({int((~torch.isfinite(t)).sum())} of {t.numel()})")
-    return tuple(t.to(device) for t in tensors)
+    moved = tuple(t.detach().to(device) for t in tensors)
+    return moved[0] if isinstance(data, Tensor) else moved
 
 
 def make_target(
@@ -107,8 +111,9 @@ def make_target(
     *,
     n_beta: float | None = None,
     localization: float = 1.0,
-    mask: dict[str, Tensor] | None = None,
+    mask: Mapping[str, Tensor] | None = None,
     train_mode: bool = False,
+    batch_size: int | None = None,
 ) -> Target:
     r"""Validate a problem before any long work starts.
 
@@ -121,12 +126,17 @@ def make_target(
         mask: parameter name to boolean tensor of its shape; unnamed parameters stay frozen. `None`: every parameter
             that requires a gradient.
         train_mode: keep the model's train/eval flags instead of switching dropout and batch-norm to eval mode.
+        batch_size: of minibatches; None where every evaluation is of all data.
 
     Raises:
-        ValueError: NaN or infinite data or parameters, n = 1 with the default n_beta, an empty mask, unknown names in
-            the mask, a mask of another shape, a loss of the wrong shape or not finite at $w^*$.
-        TypeError: data or mask that are not tensors.
+        ValueError: NaN or infinite data or parameters, parameters of other types than float32 and float64, n = 1 with
+            the default n_beta, an empty mask, unknown names in the mask, a mask of another shape; a loss of the wrong
+            shape or not finite at $w^*$, that does not use the model, keeps a state, writes into parameters, or whose
+            value for a sample depends on the other samples of its minibatch.
+        TypeError: data or mask that are not tensors, a scripted module.
     """
+    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+        raise TypeError("a scripted module cannot exchange its parameters: give the module before torch.jit.script")
     parameters = dict(model.named_parameters())
     if mask is None:
         chosen = {name: None for name, p in parameters.items() if p.requires_grad}
@@ -138,6 +148,11 @@ def make_target(
     first = parameters[names[0]]
     if any(parameters[n].dtype != first.dtype or parameters[n].device != first.device for n in names):
         raise ValueError("all sampled parameters must share one dtype and one device")
+    if first.dtype not in DTYPES:
+        raise ValueError(
+            f"the sampled parameters are {first.dtype}; chains need float32 or float64, since a step is far smaller "
+            "than a parameter: give a copy of the model in float32 (copy.deepcopy(model).float())"
+        )
     centre = torch.cat([parameters[n].detach().reshape(-1) for n in names])
     if not torch.isfinite(centre).all():
         raise ValueError("the model's parameters hold NaN or infinite values")
@@ -145,8 +160,8 @@ def make_target(
     if mask is not None and not all(bool(chosen[n].all()) for n in names):
         flat_mask = torch.cat([chosen[n].reshape(-1) for n in names]).to(first.device)
 
-    tensors = as_tensors(data, "data", first.device)
-    n = len(tensors[0])
+    batch = checked_batch(data, "data", first.device)
+    n = len(tensors_of(batch)[0])
     if n_beta is None:
         if n < 2:
             raise ValueError("n = 1: the default n_beta = n / log n is infinite; give more data or an explicit n_beta")
@@ -155,28 +170,49 @@ def make_target(
         raise ValueError(f"n_beta must be positive and finite, got {n_beta}")
     if not (math.isfinite(localization) and localization >= 0):
         raise ValueError(f"localization must be zero or positive, got {localization}")
+    if batch_size is not None and batch_size > n:
+        raise ValueError(f"batch_size {batch_size} exceeds the {n} samples of data")
 
-    # A private copy of the structure: parameters are shared (memo), so this is cheap, and flags can be switched.
-    private = copy.deepcopy(model, {id(p): p for p in model.parameters()})
+    private = private_copy(model)
     if not train_mode:
         private.eval()
-    target = Target(
+    random, coupled = check_loss(private, loss, names, centre, batch, batch_size)
+    return Target(
         model=private,
         loss=loss,
-        data=tensors,
-        single=isinstance(data, Tensor),
+        data=batch,
         names=names,
         shapes=tuple(parameters[n].shape for n in names),
         centre=centre,
         mask=flat_mask,
         n_beta=float(n_beta),
         localization=float(localization),
+        random=random,
+        coupled=coupled,
     )
-    _check_loss(target)
-    return target
 
 
-def checked_mask(mask: dict[str, Tensor], parameters: dict[str, nn.Parameter]) -> dict[str, Tensor]:
+def masked_target(target: Target, model: nn.Module, mask: Mapping[str, Tensor]) -> Target:
+    """The same problem on the coordinates of another, checked, mask."""
+    parameters = dict(model.named_parameters())
+    names = tuple(name for name in parameters if name in mask)
+    flat = torch.cat([mask[name].reshape(-1) for name in names]).to(target.centre.device)
+    return replace(
+        target,
+        names=names,
+        shapes=tuple(parameters[name].shape for name in names),
+        centre=torch.cat([parameters[name].detach().reshape(-1) for name in names]),
+        mask=None if bool(flat.all()) else flat,
+    )
+
+
+def checked_mask(mask: Mapping[str, Tensor], parameters: dict[str, nn.Parameter]) -> dict[str, Tensor]:
+    """The parts of a mask in which something moves.
+
+    Raises:
+        ValueError: an empty mask, unknown names, another shape.
+        TypeError: no boolean tensor.
+    """
     unknown = sorted(set(mask) - set(parameters))
     if unknown:
         raise ValueError(f"mask names no parameter of the model: {unknown}; parameters are {sorted(parameters)}")
@@ -191,16 +227,3 @@ def checked_mask(mask: dict[str, Tensor], parameters: dict[str, nn.Parameter]) -
     if not chosen:
         raise ValueError("the mask is empty: no coordinate would move")
     return chosen
-
-
-def _check_loss(target: Target) -> None:
-    size = min(target.num_samples, 4)
-    with torch.no_grad():
-        losses = target.loss(target.model, target.batch(tuple(t[:size] for t in target.data)))
-    if not isinstance(losses, Tensor) or losses.shape != (size,):
-        got = tuple(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__
-        raise ValueError(
-            f"loss(model, batch) must return per-sample losses of shape ({size},) for {size} samples, got {got}"
-        )
-    if not torch.isfinite(losses).all():
-        raise ValueError("the loss at the model's own parameters is NaN or infinite")

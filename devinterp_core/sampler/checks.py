@@ -1,0 +1,117 @@
+"""What a loss must be for its posterior to be sampled: a function of the parameters and of each sample by itself."""
+
+import torch
+from torch import Tensor, nn
+
+from devinterp_core.vectorized import Batch, Evaluator, Loss, kept_random_state, map_batch, seed_global, tensors_of
+
+# Samples, from all over the data, on which a loss is looked at.
+FEW = 12
+
+
+def check_loss(
+    model: nn.Module, loss: Loss, names: tuple[str, ...], centre: Tensor, data: Batch, batch_size: int | None
+) -> tuple[bool, bool]:
+    """Evaluate the loss on a few samples: twice, with other random numbers, in another order, in parts.
+
+    Args:
+        model: a private copy of the caller's.
+        loss: per-sample losses.
+        names: sampled parameters.
+        centre: their values, flattened.
+        data: all of it.
+        batch_size: of minibatches; None where every evaluation is of all data.
+
+    Returns:
+        Whether the loss draws random numbers, and whether a sample's loss depends on the others in its batch.
+
+    Raises:
+        ValueError: losses of another shape or type, a forward pass that writes into parameters or buffers or keeps a
+            state, a loss that does not use the model, minibatches of a loss that depends on its whole batch.
+    """
+    num_samples = len(tensors_of(data)[0])
+    few = min(num_samples, FEW)
+    rows = torch.linspace(0, num_samples - 1, few, device=centre.device).long()
+    batch = map_batch(lambda t: t[rows], data)
+    evaluator = Evaluator(model, loss, names, trace=False)
+    evaluator.constants = {name: tensor.clone() for name, tensor in evaluator.constants.items()}
+    with kept_random_state(centre.device):
+
+        def losses(batch: Batch, seed: int = 0, w: Tensor = centre) -> Tensor:
+            seed_global(seed, centre.device)
+            return evaluator.alone(w.clone(), batch)[0]
+
+        found = losses(batch)
+        _check_form(found, few)
+        _check_writes(evaluator, names, centre, batch)
+        if not torch.equal(found.nan_to_num(), losses(batch).nan_to_num()):
+            raise ValueError(
+                "the loss is another one when it is evaluated again at the same parameters, samples and random numbers "
+                "of torch: it keeps a state, or takes numbers from random, NumPy or the clock. Draw them beforehand "
+                "and make them part of the data"
+            )
+        random = not torch.equal(found.nan_to_num(), losses(batch, seed=1).nan_to_num())
+        seed_global(0, centre.device)
+        evaluator.alone(centre.clone(), batch, gradient=True)  # raises where no gradient reaches the parameters
+        coupled = not random and few > 1 and _coupled(losses, batch, few, centre)
+    if coupled and batch_size is not None:
+        raise ValueError(
+            "the loss of a sample depends on the other samples of its batch (batch statistics, pairs within the batch, "
+            "a sum over it?): over minibatches its mean is not the loss on the data. Use batch_size=None, eval mode, "
+            "or a loss of each sample by itself"
+        )
+    return random, coupled
+
+
+def _check_form(found: object, few: int) -> None:
+    if not isinstance(found, Tensor) or found.shape != (few,):
+        got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        raise ValueError(
+            f"loss(model, batch) must return per-sample losses of shape ({few},) for {few} samples, got {got}"
+        )
+    if not found.is_floating_point():
+        raise ValueError(f"loss(model, batch) must return real floating-point numbers, got {found.dtype}")
+
+
+def _check_writes(evaluator: Evaluator, names: tuple[str, ...], centre: Tensor, batch: Batch) -> None:
+    """Refuse a forward pass that changes what it reads."""
+    before, w = {name: tensor.clone() for name, tensor in evaluator.constants.items()}, centre.clone()
+    evaluator.alone(w, batch)
+    changed = [n.removeprefix("model.") for n, t in evaluator.constants.items() if not _same(t, before[n])]
+    if not _same(w, centre):
+        changed += [
+            name for name, (a, b) in zip(names, evaluator.segments, strict=True) if not _same(w[a:b], centre[a:b])
+        ]
+    if changed:
+        raise ValueError(
+            f"the forward pass writes into {', '.join(changed[:3])} (running statistics of batch-norm in train mode, "
+            "Embedding(max_norm=)?): the loss would depend on what was evaluated before. Use train_mode=False, or a "
+            "model whose forward pass only reads"
+        )
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    return torch.equal(a.nan_to_num(), b.nan_to_num()) if a.is_floating_point() else torch.equal(a, b)
+
+
+def _coupled(losses, batch: Batch, few: int, centre: Tensor) -> bool:
+    """Whether losses change with the other samples, at w* or beside it."""
+    beside = centre + 0.03 * centre.std(correction=0).clamp_min(1e-3) * torch.linspace(-1, 1, len(centre)).to(centre)
+    first = max(1, few // 3)
+    for w in (beside, centre):
+        together = losses(batch, w=w)
+        if not together.isfinite().all():
+            continue
+        tolerance = 4 * torch.finfo(together.dtype).eps ** 0.5 * float(together.abs().max())
+        try:
+            turned = losses(map_batch(lambda t: t.flip(0), batch), w=w).flip(0)
+            parts = [losses(map_batch(lambda t, r=rows: t[r], batch), w=w) for rows in
+                     (slice(0, first), slice(first, few), slice(0, 1))]  # fmt: skip
+        except Exception:  # noqa: BLE001  it needs more samples at once, as batch-norm in train mode does
+            return True
+        apart = torch.cat(parts[:2])
+        if parts[2].shape != (1,) or apart.shape != together.shape:
+            return True
+        others = (turned - together, apart - together, parts[2] - together[:1])
+        return any(not float(other.abs().max()) <= tolerance for other in others)
+    return False
