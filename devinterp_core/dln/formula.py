@@ -5,6 +5,7 @@ When the true map has rank $r$, its learning coefficient $\lambda$ and multiplic
 $(H_0, \ldots, H_L)$ and on $r$ alone, and $\lambda$ is far below half of the number of parameters.
 """
 
+import operator
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -29,9 +30,12 @@ def learning_coefficient(widths: Sequence[int], rank: int) -> tuple[Fraction, in
 
     Raises:
         ValueError: if there are fewer than two widths, a width is below 1, or the rank is impossible.
+        TypeError: if a width or the rank is no integer.
 
     Reference: Aoyagi (2024), Neural Networks 172; with $\Delta_s$ for $M^{(s)}$, Furman and Lau (2024), Thm. B.1.
     """
+    # Python's integers, which do not overflow
+    widths, rank = [operator.index(width) for width in widths], operator.index(rank)
     if len(widths) < 2 or min(widths) < 1:
         raise ValueError(f"widths must be at least two positive integers, got {list(widths)}")
     if not 0 <= rank <= min(widths):
@@ -72,6 +76,7 @@ def reduced_rank_learning_coefficient(inputs: int, hidden: int, outputs: int, ra
 
     Reference: Aoyagi and Watanabe (2005), Neural Networks 18, Main Theorem.
     """
+    inputs, hidden, outputs, rank = map(operator.index, (inputs, hidden, outputs, rank))
     if not 0 <= rank <= min(inputs, hidden, outputs):
         raise ValueError(f"rank {rank} is impossible for sizes {(inputs, hidden, outputs)}")
     if inputs + hidden < outputs + rank:
