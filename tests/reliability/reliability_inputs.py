@@ -287,6 +287,7 @@ def _no_grad(model, batch):
         return problems.squared_error(model, batch)
 
 
+IN_THE_BATCH = ("mean of the batch", "depends on the order", "first sample", "sum in the batch", "softmax")
 OF_SAMPLING = {
     "step_size": reals(True),
     "localization": reals(False, right=2.0),
@@ -330,7 +331,7 @@ OF_TRAINING = {
     "num_steps": integers(1),
     "learning_rate": reals(True, right=0.01),
     "weight_decay": reals(False, right=0.1),
-    "eps": reals(True, right=1e-8),
+    "eps": reals(False, right=1e-8),
     "momentum": reals(False, right=0.5),
     "num_warmup": integers(0),
     "decay_fraction": reals(True, right=0.5),
@@ -360,8 +361,12 @@ OF_TRAIN = {
         "number": (3,),
     },
     "folder": {"None": (None,), "number": (3,), "a file": (__file__,), "nul": ("a\0b",)},
-    "save_seconds": {"nan": (math.nan,), "text": ("1",), "None": (None,), "-1.0": (-1.0,)},
-    "loss": {k: v for k, v in losses().items() if k not in ("ignores the model", "writes the data", "nan at some")},
+    "save_seconds": {
+        "nan": (math.nan,),
+        "text": ("1",),
+        "None": (None,),
+    },
+    "loss": {k: v for k, v in losses().items() if k not in ("writes the data", "nan at some", *IN_THE_BATCH)},
     "models": {k: ([v[0]],) for k, v in models().items() if k not in ("frozen", "half")}
     | {"empty": ([],), "none": (None,), "two sizes": (Made(lambda: [problems.network(), nn.Linear(3, 1).double()]),)},
     "stream": {
@@ -375,6 +380,7 @@ OF_TRAIN = {
 OF_CALIBRATING = {
     k: OF_SAMPLING[k] for k in ("localization", "n_beta", "num_chains", "mask", "data", "loss", "model", "seed")
 }
+OF_CALIBRATING["loss"] = {k: v for k, v in losses().items() if k not in IN_THE_BATCH}  # a full batch: a function of w
 OF_CALIBRATING |= {"fraction": reals(True, right=0.25) | {"4": (4.0,), "5": (5.0,)}, "num_steps": integers(1)}
 OF_REFINING = {
     k: v for k, v in OF_SAMPLING.items() if k not in ("mask", "checkpoint", "checkpoint_every", "memory_budget")
@@ -472,6 +478,8 @@ def _sampling(changes: dict, endless: bool) -> dict:
     settings = (ENDLESS if endless else SHORT) | {"progress": False}
     if endless and {"num_draws", "num_burnin"} & set(changes):
         settings = settings | {"num_steps_between_draws": 1000}
+    if "loss" in changes:  # of a full batch a loss of the whole batch is a function of w like any other
+        settings = settings | {"batch_size": 16}
     return (
         {"model": problems.network(), "data": problems.regression_data(), "loss": problems.squared_error}
         | settings
