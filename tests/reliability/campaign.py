@@ -58,7 +58,7 @@ def run(form: str, modules: list[str]) -> dict:
             "pytest",
             *(str(HERE.relative_to(REPOSITORY) / name) for name in modules or [""]),
             "-q",
-            "--tb=no",
+            "--tb=line",
             "-p",
             "no:cacheprovider",
         ]

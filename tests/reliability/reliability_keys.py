@@ -398,8 +398,9 @@ def trainings_in_one_cache(kind: str, name: str, folder: str) -> dict:
 
 def content_keys(kind: str, name: str) -> dict:
     """`content_key` of both sides, and of the first side once more."""
-    from devinterp_core.content import content_key
     from reliability_children import outcome_of
+
+    from devinterp_core.content import content_key
 
     keys = [outcome_of(content_key, *arguments_of(kind, name, which).values()) for which in (0, 1, 0)]
     return {
