@@ -73,7 +73,7 @@ def checked_observables(
         TypeError: neither data nor a function.
     """
     if observe is not None and not isinstance(observe, Mapping):
-        raise TypeError(f"observe must be a dict, name to data, a function or an Observable, got {type(observe).__name__}")
+        raise TypeError(f"observe must be a dict of data, functions or Observables, got {type(observe).__name__}")
     found = {}
     for name, given in (observe or {}).items():
         if name in RESERVED or name.endswith(("_mean", "_covariance")):
