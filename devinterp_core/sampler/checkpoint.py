@@ -1,6 +1,7 @@
 """Saving and resuming a run: tensors with a checksum, keyed by everything that the draws depend on."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,19 @@ from devinterp_core.content import content_key
 from devinterp_core.files import load_tensors, save_tensors
 
 from .target import Target
+
+
+def checkpoint_path(checkpoint: object) -> Path | None:
+    """The path of a checkpoint.
+
+    Raises:
+        TypeError: no path.
+    """
+    if checkpoint is None:
+        return None
+    if not isinstance(checkpoint, (str, os.PathLike)) or "\0" in str(checkpoint) or not str(checkpoint):
+        raise TypeError(f"checkpoint must be the path of a file or None, got {checkpoint!r}")
+    return Path(checkpoint)
 
 
 def run_key(target: Target, attributes: dict[str, Any], *more: object) -> str:
@@ -37,7 +51,10 @@ def load(path: Path, key: str) -> dict[str, Any] | None:
     Raises:
         ValueError: if the file is not a checkpoint, is damaged, or belongs to another run; it is left untouched.
     """
-    if not path.exists():
+    try:
+        if not path.exists() or path.is_dir():  # a folder is refused where it would be written
+            return None
+    except OSError:
         return None
     try:
         tensors, metadata = load_tensors(path)

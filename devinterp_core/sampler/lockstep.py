@@ -19,6 +19,7 @@ from .components import Component, Stack, component_evaluator
 from .engine import check_divergence, run_jobs
 from .methods import METHODS
 from .observe import Observable, Observed, checked_observables
+from .records import check_records
 from .run import attributes, make_observers
 from .settings import Settings
 from .target import Target
@@ -50,6 +51,7 @@ def sample_components(
         raise ValueError(f"keep_parameters needs components of one size, got {sorted(set(dimensions))} coordinates")
     observables = checked_observables(whole, observe, run.num_chains * len(components), run.memory_budget)
     _check_size(stacks, run)
+    check_records(run, run.num_chains * len(components), max(dimensions))
     attrs = attributes(target, run, run.num_chains)
     baseline = torch.full((1, target.num_samples), torch.nan, dtype=target.centre.dtype, device=target.centre.device)
     names = [component.name for component in components]
