@@ -207,10 +207,10 @@ def load_dataset(path: str | os.PathLike, *, require: bool = True, remedy: str =
         first, last = trailer.startswith(TRAILER[0]), trailer.endswith(TRAILER[1])
         if first or last or require:
             if not (first and last):
-                raise ValueError(f"{path} is truncated, damaged or without a checksum; {remedy}")
+                raise ValueError(f"{path} is truncated or damaged (it has no checksum); {remedy}")
             file.seek(0)
             if _digest(file, path.stat().st_size - length) != trailer[len(TRAILER[0]) : -len(TRAILER[1])]:
-                raise ValueError(f"{path} is damaged: its content does not match its checksum; {remedy}")
+                raise ValueError(f"{path} is truncated or damaged (its checksum is that of another content); {remedy}")
     try:
         dataset = xarray.load_dataset(path, engine="h5netcdf")
     except Exception as error:  # noqa: BLE001  whatever the reader makes of a file that nobody vouches for
@@ -233,19 +233,19 @@ def _verify(path: Path, text: bytes, offset: int, require: bool, remedy: str) ->
     entry, mark = f'"{CHECKSUM}"'.encode(), f'"{PREFIX}'.encode()
     if entry not in text and mark not in text:
         if require:
-            raise ValueError(f"{path} is truncated, damaged or without a checksum; {remedy}")
+            raise ValueError(f"{path} is truncated or damaged (it has no checksum); {remedy}")
         return
     position = text.find(mark) + len(mark)
     told = text[position : position + 64]
     if entry not in text or mark not in text or len(told) < 64:
-        raise ValueError(f"{path} is damaged: its checksum cannot be read; {remedy}")
+        raise ValueError(f"{path} is truncated or damaged (its checksum cannot be read); {remedy}")
     with path.open("rb") as file:
         digest = hashlib.sha256(file.read(offset + position) + BLANK.encode())
         file.seek(64, os.SEEK_CUR)
         while chunk := file.read(2**20):
             digest.update(chunk)
     if digest.hexdigest().encode() != told:
-        raise ValueError(f"{path} is damaged: its content does not match its checksum; {remedy}")
+        raise ValueError(f"{path} is truncated or damaged (its checksum is that of another content); {remedy}")
 
 
 def _digest(file: Any, size: int) -> bytes:

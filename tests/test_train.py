@@ -5,6 +5,7 @@ import json
 import math
 import multiprocessing
 import os
+import random
 import runpy
 import shutil
 import signal
@@ -474,6 +475,13 @@ def cosine_error(model, batch):
     return torch.cos(model(batch[0]) - batch[1]).square().mean((1, 2))
 
 
+READ = {"factor": 1.0, "array": np.ones(2), "list": [1.0]}
+
+
+def scaled_by_a_dict(model, batch):
+    return READ["factor"] * squared_error(model, batch)
+
+
 cosine_error.__qualname__ = "sine_error"  # as in an edited notebook: the same byte code, with another name looked up
 
 
@@ -527,6 +535,12 @@ def test_everything_that_changes_the_result_changes_the_key(monkeypatch):
     # what an edit of a notebook changes without changing a name
     monkeypatch.setitem(globals(), "FACTOR", 2.0)
     keys["edited global of the loss"] = key_with(loss=scaled_by_a_global)
+    keys["a dict that the loss reads"] = key_with(loss=scaled_by_a_dict)
+    for name, value in [("factor", 2.0), ("array", np.array([1.0, 2.0])), ("list", [1.0, 1.0])]:
+        monkeypatch.setitem(READ, name, value)
+        keys[f"the dict, edited in {name}"] = key_with(loss=scaled_by_a_dict)
+    keys["frozen layer"] = key_with(models=[model.requires_grad_(False) for model in linears(2)])
+    keys["evaluation mode"] = key_with(models=[model.eval() for model in linears(2)])
     monkeypatch.setattr(Scaled, "forward", lambda self, x: self.factor**2 * nn.Linear.forward(self, x))
     keys["edited module"] = key_with(models=[Scaled(2.0), Scaled(2.0)])
     monkeypatch.setattr(Waves, "__call__", lambda self, step: 2 * (torch.ones(2, 6, 4, 3) * step,))
@@ -695,6 +709,258 @@ def test_parameters_without_dimensions_and_buffers(tmp_path):
     assert found.vectors(30).shape == (2, 1) and found.model(30, 1).w.shape == ()
     with pytest.raises(ValueError, match="same buffers; factor differs"):
         short_training(tmp_path, [Scalar(2.0), Scalar(3.0)])
+
+
+# ---------------------------------------------------------------------------------------------- what is not a parameter
+
+
+def test_models_that_differ_beside_their_parameters_are_refused_by_name(tmp_path):
+    """In an attribute, in a hook, in the mode, deep inside; a loss over both would be that of the first."""
+
+    def nested(change=lambda module: None):
+        model = nn.Sequential(nn.Sequential(Scaled(1.0)))
+        change(model[0][0])
+        return model
+
+    class Choosing(Scaled):
+        pass
+
+    def hooked(module):
+        module.register_forward_hook(lambda *call: 2 * call[2])
+
+    changes = {
+        r"\.0\.0\.factor: 1\.0 and 2\.0": lambda module: setattr(module, "factor", 2.0),
+        r"\.0\.0\.training: True and False": lambda module: module.eval(),
+        r"attributes of 0\.0: \['\._forward_hooks'\] are in one only": hooked,
+        r"attributes of 0\.0: \['\.extra'\] are in one only": lambda module: setattr(module, "extra", [1]),
+        r"\.0\.0\.__class__": lambda module: setattr(module, "__class__", Choosing),
+        "requires_grad of .'0.0.bias'": lambda module: module.bias.requires_grad_(False),
+    }
+    for message, change in changes.items():
+        with pytest.raises(ValueError, match=f"models 0 and 1 differ in {message}"):
+            short_training(tmp_path, [nested(), nested(change)])
+    assert not list(tmp_path.glob("*"))
+    same = lambda: nested(lambda module: setattr(module, "notes", {"a": [1, torch.ones(2)], "of": module}))
+    short_training(tmp_path, [same(), same()])
+
+
+class Counting(nn.Linear):
+    """Its output depends on how often it was asked."""
+
+    def __init__(self, hidden):
+        super().__init__(3, 2, dtype=torch.float64)
+        self.hidden, self.asked, self.kept = hidden, 0, [0.0]
+
+    def forward(self, x):
+        if self.hidden:
+            self.kept[0] += 1.0
+        else:
+            self.asked += 1
+        return super().forward(x) * (1 + self.asked + self.kept[0])
+
+
+class History:
+    """A loss that remembers."""
+
+    def __init__(self):
+        self.seen = []
+
+    def __call__(self, model, batch):
+        losses = squared_error(model, batch)
+        self.seen.append(float(losses.detach().mean()))
+        return losses
+
+
+class BatchFirst(nn.BatchNorm1d):
+    def forward(self, x):
+        return super().forward(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+
+
+@pytest.mark.parametrize(
+    ("models", "loss", "message"),
+    [
+        (lambda: [nn.Sequential(nn.Linear(3, 2), BatchFirst(2)).double()], squared_error,
+         r"writes the buffer '1\.running_mean' \(BatchFirst\).*\.eval\(\).*track_running_stats=False"),
+        (lambda: [nn.utils.spectral_norm(linears(1)[0])], squared_error, "writes the buffer 'weight_u'"),
+        (lambda: [Counting(False)], squared_error, r"changes the attributes \['asked'\]"),
+        (lambda: [Counting(True)], squared_error, "another number when it is asked again"),
+        (lambda: linears(1), lambda model, batch: random.random() * squared_error(model, batch), "NumPy or Python"),
+        (lambda: linears(1), History(), "the loss changes when it is called"),
+        (lambda: linears(1), lambda model, batch: batch[0].square().mean((1, 2)), "does not depend on the model"),
+        (lambda: linears(1), lambda model, batch: squared_error(model, batch).mean(), "one number a sample"),
+        (lambda: linears(1, torch.bfloat16), squared_error, r"or all float64, got \['torch\.bfloat16'\]"),
+        (lambda: linears(1, torch.complex64), squared_error, "all be float32, or all float64"),
+        (lambda: [nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2).double())], squared_error, "all be float32"),
+        (lambda: [linears(1)[0].requires_grad_(False)], squared_error, "nothing to train"),
+    ],
+)  # fmt: skip
+def test_state_and_losses_that_a_checkpoint_would_not_show_are_refused_before_any_step(models, loss, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        short_training(tmp_path, models(), loss=loss)
+    assert not list(tmp_path.glob("*/*"))
+
+
+def test_batch_statistics_without_state_are_trained(tmp_path):
+    """What the checkpoint computes in the same mode is what was trained: the loss of the next step is its loss."""
+    model = nn.Sequential(nn.Linear(3, 2), BatchFirst(2, track_running_stats=False)).double()
+    found = short_training(tmp_path, [model])
+    x, y = (tensor[0] for tensor in Waves((0,))(10))
+    own = squared_error(found.model(10), (x, y)).mean().detach()
+    assert float(own) == pytest.approx(float(found.losses()[10, 0]), rel=1e-9)
+
+
+class Aliased(nn.Linear):
+    """One weight used twice, once through a list that no swap of parameters reaches."""
+
+    def __init__(self):
+        super().__init__(3, 2, dtype=torch.float64)
+        self.kept = [self.weight]
+
+    def forward(self, x):
+        return super().forward(x) + x @ self.kept[0].T
+
+
+def test_a_step_that_would_not_follow_the_parameters_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="is not that of the model.*an alias of a weight kept in a list"):
+        short_training(tmp_path, [Aliased()])
+
+
+class Keeping(nn.Linear):
+    """Activations are kept to look at."""
+
+    def forward(self, x):
+        self.seen = [super().forward(x)]
+        return self.seen[0]
+
+
+def test_a_model_that_keeps_its_activations_is_trained_and_left_alone(tmp_path):
+    plain, keeping = linears(1), Keeping(3, 2, dtype=torch.float64)
+    keeping.load_state_dict(plain[0].state_dict())
+    keeping(torch.ones(1, 3, dtype=torch.float64))
+    kept, expected = keeping.seen[0], short_training(tmp_path / "plain", plain)
+    found = short_training(tmp_path / "keeping", [keeping])
+    assert torch.equal(found.vectors(30), expected.vectors(30)) and keeping.seen[0] is kept
+    assert torch.equal(flat(found.model(30)), expected.vectors(30)[0])
+
+
+# ------------------------------------------------------------------------------------------------ frozen layers
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_what_is_frozen_is_not_trained_and_the_rest_is_as_in_a_plain_loop(optimizer, tmp_path):
+    """Weight decay would move a frozen layer without a gradient, and its gradient would count in the clipped norm."""
+    settings = TrainingSettings(num_steps=25, learning_rate=0.02, weight_decay=0.3, optimizer=optimizer,
+                                max_gradient_norm=0.2)  # fmt: skip
+    models = networks(2)
+    for model in models:
+        model[0].requires_grad_(False)
+    found = short_training(tmp_path, models, settings=settings, checkpoint_steps=[25])
+    for index, model in enumerate(networks(2)):
+        after = found.model(25, index)
+        for name, p in model[0].named_parameters():
+            assert torch.equal(after[0].get_parameter(name), p)
+        if optimizer == "muon":
+            assert (after[2].weight - model[2].weight).abs().max() > 0.05
+            continue
+        plain = torch.optim.AdamW(model[2].parameters(), lr=0.02, weight_decay=0.3, foreach=False)
+        for step in range(25):
+            plain.zero_grad()
+            squared_error(model, tuple(tensor[index] for tensor in Waves((0, 1))(step))).mean().backward()
+            norm = torch.cat([p.grad.flatten() for p in model[2].parameters()]).norm()
+            for p in model[2].parameters():
+                p.grad *= min(1.0, 0.2 / float(norm))
+            plain.step()
+        torch.testing.assert_close(flat(after), flat(model), rtol=0, atol=1e-10)
+
+
+# ------------------------------------------------------------------------------------------------ random losses
+
+
+def dropped(model, batch):
+    return squared_error(lambda x: nn.functional.dropout(model(x), 0.3), batch)
+
+
+def random_training(folder, save_seconds=1e9, models=None):
+    models = networks(2) if models is None else models
+    settings = TrainingSettings(num_steps=40, learning_rate=0.02)
+    return short_training(folder, models, loss=dropped, settings=settings, checkpoint_steps=range(0, 41, 10),
+                          save_seconds=save_seconds)  # fmt: skip
+
+
+def test_one_key_of_a_random_loss_has_one_result_also_resumed(tmp_path):
+    models, state = networks(2), torch.get_rng_state()
+    first = random_training(tmp_path / "first", models=models)
+    assert torch.equal(state, torch.get_rng_state())
+    torch.rand(5)
+    second = random_training(tmp_path / "second")
+    place = tmp_path / "third" / first.folder.name
+    process = multiprocessing.get_context("fork").Process(target=random_training, args=(tmp_path / "third", 0.0))
+    process.start()
+    while not (place / "step_00000010.safetensors").exists() and process.is_alive():
+        time.sleep(0.001)
+    process.kill()
+    process.join(300)
+    third = random_training(tmp_path / "third")
+    for other in (second, third):
+        assert other.folder.name == first.folder.name
+        assert torch.equal(other.losses(), first.losses()) and torch.equal(other.vectors(40), first.vectors(40))
+
+
+def test_masks_are_other_ones_for_each_step_and_model(tmp_path):
+    """The parameters do not move, the models and batches are the same: only the masks differ."""
+    still = TrainingSettings(num_steps=30, learning_rate=1e-300)
+    models = [networks(1)[0] for _ in range(2)]
+    losses = short_training(tmp_path, models, stream=Waves((0, 0), seed=0), loss=dropped, settings=still).losses()
+    assert len(losses.unique()) == 60
+
+
+# ------------------------------------------------------------------------------------------------ damaged and read-only
+
+
+def test_a_flipped_bit_in_any_file_is_refused_and_nothing_is_touched(tmp_path):
+    whole, generator = short_training(tmp_path), np.random.default_rng(0)
+    for path, content in files(tmp_path).items():
+        for bit in generator.integers(0, 8 * len(content), size=40):
+            damaged = bytearray(content)
+            damaged[bit // 8] ^= 1 << (bit % 8)
+            path.write_bytes(damaged)
+            with pytest.raises(ValueError, match=rf"{path.name} is .* delete it and train again"):
+                short_training(tmp_path)
+            assert path.read_bytes() == damaged
+        path.write_bytes(content)
+    state = whole.folder / "state.safetensors"
+    shutil.copy(whole.path(30), state)
+    (whole.folder / "training.json").unlink()
+    content = state.read_bytes()
+    state.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(ValueError, match=r"state\.safetensors is .* delete it and train again"):
+        short_training(tmp_path)
+
+
+def test_a_finished_training_is_read_from_a_read_only_cache(tmp_path, monkeypatch):
+    found = short_training(tmp_path)
+    for lock in tmp_path.glob("*.lock"):
+        lock.unlink()
+    before = sorted(tmp_path.rglob("*"))
+
+    def refuse(*args, **kwargs):
+        raise PermissionError(30, "Read-only file system")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    monkeypatch.setattr("devinterp_core.train.run.FileLock", refuse)
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    assert torch.equal(short_training(tmp_path).vectors(30), found.vectors(30))
+    assert sorted(tmp_path.rglob("*")) == before
+    with pytest.raises(OSError, match=r"cannot be written \(Read-only file system\): give a folder="):
+        short_training(tmp_path, settings=TrainingSettings(30, learning_rate=0.02))
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_any_step(tmp_path):
+    (tmp_path / "file").write_text("")
+    marker = tmp_path / "trained"
+    marker.touch()
+    with pytest.raises(OSError, match=r"cannot be written .*: give a folder="):
+        short_training(tmp_path / "file" / "cache", stream=Forbidden((0, 1), marker=str(marker)))
 
 
 # ------------------------------------------------------------------------------------------------ errors

@@ -107,7 +107,7 @@ def _folders() -> list[Callable[[str], str]]:
     both = {each: word for path, word in known for each in (str(path), os.path.realpath(path))}
     replacements = []
     for path in sorted((each for each in both if each.count("/") > 1 or len(each) > 4), key=len, reverse=True):
-        pattern = re.compile(rf"(?<![\w.-]){re.escape(path)}(/|(?![\w.-]))")
+        pattern = re.compile(rf"(?<![\w.-]){re.escape(path)}(/|(?![\w-]|\.\w))")
         replacements.append(lambda text, pattern=pattern, word=both[path]: pattern.sub(_in_place(word), text))
     return replacements
 

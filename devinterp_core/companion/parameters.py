@@ -65,9 +65,16 @@ def _shown(value: Any) -> str:
 
 
 def read_notebook(path: Path) -> nbformat.NotebookNode:
-    """The percent file as a notebook without outputs; one that names no kernel is for this Python's own."""
+    """The percent file as a notebook without outputs; one that names no kernel is for this Python's own.
+
+    Raises:
+        CompanionError: if it is a notebook in another language.
+    """
     notebook = jupytext.read(path, fmt="py:percent")
-    notebook.metadata.setdefault("kernelspec", nbformat.from_dict(KERNEL))
+    named = KERNEL | dict(notebook.metadata.get("kernelspec") or {})
+    if named["language"] != KERNEL["language"]:
+        raise CompanionError(f"{path.name} is a notebook in {named['language']}; one in Python was expected")
+    notebook.metadata["kernelspec"] = nbformat.from_dict(named)
     return notebook
 
 

@@ -42,11 +42,7 @@ def prepare(notebook: Path, overrides: Mapping[str, Any]) -> tuple[dict[str, Any
     Raises:
         CompanionError: for an unknown or ill-typed parameter.
     """
-    source = read_notebook(notebook)
-    language = source.metadata["kernelspec"].get("language", "python")
-    if language != "python":
-        raise project.CompanionError(f"{notebook.name} is a notebook in {language}; Python was expected")
-    checked = check_overrides(read_parameters(source, notebook.name), overrides)
+    checked = check_overrides(read_parameters(read_notebook(notebook), notebook.name), overrides)
     return checked, key.inputs(notebook, checked)
 
 

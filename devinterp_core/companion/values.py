@@ -119,7 +119,7 @@ def _proposal(value: Any, kind: str) -> str:
             number = read(value)
         except ValueError:
             continue
-        if not math.isfinite(number) or (number == 0 and re.search("[1-9]", value)):
+        if not _is_finite(number) or (number == 0 and re.search("[1-9]", value)):
             return ""
         if kind == "int":
             return str(int(number)) if number == int(number) and abs(number) < 1e15 else ""

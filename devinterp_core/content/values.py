@@ -145,8 +145,11 @@ def _container(value: object, library: Library) -> Part | None:
     if own:  # a subclass, such as a named tuple: what it contains is one child, its class and attributes are others
         return Part([b"subclass"], [("", kind(value.items() if isinstance(value, dict) else value)), *own])
     if isinstance(value, dict):
-        return Part([kind.__name__.encode()], [(_key_step(key), (key, each)) for key, each in value.items()],
-                    ordered=kind is not dict)  # fmt: skip
+        items = [
+            (f"[{key!r}]", each) if atom(key) is not None else (f"[{type(key).__name__}]", (key, each))
+            for key, each in value.items()
+        ]
+        return Part([kind.__name__.encode()], items, ordered=kind is not dict)
     if isinstance(value, (set, frozenset)):
         return Part([b"set"], [("{...}", each) for each in value], ordered=False)
     return Part([kind.__name__.encode()], [(f"[{i}]", each) for i, each in enumerate(value)])
@@ -170,18 +173,25 @@ def _module(value: object, library: Library) -> Part | None:
     own = vars(value)
     if "_orig_mod" in own.get("_modules", {}):  # of torch.compile: the same numbers, to rounding
         return _tuple("compiled", _orig_mod=value._orig_mod)
-    children: list[tuple[str, Any]] = [(".__class__", type(value)), (".training", value.training)]
+    children: list[tuple[str, Any]] = []
     for kind in ("_parameters", "_buffers", "_modules"):  # their order is that of the coordinates
-        children += [(f".{name}", (kind, name, each)) for name, each in own[kind].items()]
+        children += [(f".{name}", each) for name, each in own[kind].items()]
+    return Part([b"module"], children + module_parts(value))
+
+
+def module_parts(module: nn.Module) -> list[tuple[str, Any]]:
+    """What a module is beside its parameters, buffers and submodules, each with the step that leads to it."""
+    own = vars(module)
+    parts: list[tuple[str, Any]] = [(".__class__", type(module)), (".training", module.training)]
     for kind, with_kwargs in HOOKS.items():  # their keys are counted over the process
         flags = own.get(with_kwargs, {})
-        children += [(f".{kind}", (kind, hook, key in flags)) for key, hook in own.get(kind, {}).items()]
-    if isinstance(value, torch.jit.ScriptModule):
-        return Part([b"script module", str(value.inlined_graph).encode()], children)
+        parts += [(f".{kind}", (hook, key in flags)) for key, hook in own.get(kind, {}).items()]
+    if isinstance(module, torch.jit.ScriptModule):
+        return [*parts, (".inlined_graph", str(module.inlined_graph))]
+    if isinstance(module, torch.fx.GraphModule):
+        return [*parts, (".code", module.code)]
     plain = {k: v for k, v in own.items() if k not in MODULE_INTERNALS | {"training", *HOOKS} and not _made(v)}
-    if isinstance(value, torch.fx.GraphModule):
-        plain = {"code": value.code}
-    return Part([b"module"], children + [(f".{name}", (name, each)) for name, each in sorted(plain.items())])
+    return parts + [(f".{name}", each) for name, each in sorted(plain.items())]
 
 
 def _made(value: object) -> bool:
@@ -230,7 +240,7 @@ def _attributes(value: object) -> list[tuple[str, Any]]:
     """Attributes in `__dict__` and `__slots__` but what `cached_property` keeps, each with its name."""
     found = dict(getattr(value, "__dict__", {})) | {name: getattr(value, name) for name in _slots(value)}
     cached = {k for k in found if isinstance(getattr(type(value), k, None), functools.cached_property)}
-    return [(f".{name}", (name, found[name])) for name in sorted(found, key=str) if name not in cached]
+    return [(f".{name}", found[name]) for name in sorted(found, key=str) if name not in cached]
 
 
 def _slots(value: object) -> list[str]:
@@ -241,11 +251,6 @@ def _slots(value: object) -> list[str]:
 
 def _tuple(kind: str, **parts: object) -> Part:
     return Part([kind.encode()], [(f".{name}", part) for name, part in parts.items()])
-
-
-def _key_step(key: object) -> str:
-    text = repr(key) if atom(key) is not None else type(key).__name__
-    return f"[{text if len(text) < 40 else text[:37] + '...'}]"
 
 
 def _no_content(value: object) -> ValueError:

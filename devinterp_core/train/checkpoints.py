@@ -1,21 +1,24 @@
 """Checkpoints of a training run on disk: safetensors, one file a step, all models of the run stacked in it."""
 
-import json
 import os
 from collections.abc import Sequence
-from copy import deepcopy
 from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from devinterp_core.files import write_atomically
+from devinterp_core.files import load_json, load_tensors, save_json, save_tensors
 
+from .checks import copy_of
+
+FORMAT = 2  # from 2 on all files of a run carry checksums
 RECORD = "training.json"  # written last: a folder without it is unfinished
 LOSSES = "losses.safetensors"
+REMEDY = (
+    "delete it and train again: an unfinished run continues from its last saved state, a finished one is trained anew, "
+    "to the same numbers"
+)
 
 
 def step_file(step: int) -> str:
@@ -37,14 +40,16 @@ class Checkpoints:
     def __init__(self, folder: str | os.PathLike, model: nn.Module):
         self.folder, self.template = Path(folder), model
         try:
-            self.record = json.loads((self.folder / RECORD).read_text())
+            self.record = load_json(self.folder / RECORD, require=False, remedy=REMEDY)
         except OSError:
             raise ValueError(f"{self.folder} holds no finished training run (no {RECORD})") from None
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{self.folder / RECORD} is damaged ({error}); delete it and train again") from None
-        self.steps: list[int] = self.record["steps"]
-        self.num_models: int = self.record["num_models"]
-        self._check_architecture(read(self.path(self.steps[0])))
+        try:
+            self.steps: list[int] = [int(step) for step in self.record["steps"]]
+            self.num_models = int(self.record["num_models"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{self.folder / RECORD} is damaged (no {error}); {REMEDY}") from None
+        self._checked = self.record.get("format", 1) >= FORMAT  # records of earlier versions have no checksums
+        self._check_architecture(read(self.path(self.steps[0]), self._checked))
 
     def path(self, step: int) -> Path:
         """The file of one step."""
@@ -58,7 +63,7 @@ class Checkpoints:
         """
         if step not in self.steps:
             raise ValueError(f"no checkpoint of step {step}; there are {self.steps}")
-        tensors = read(self.path(step))
+        tensors = read(self.path(step), self._checked)
         self._check_architecture(tensors)
         return {name: tensors[name].to(p.dtype) for name, p in self.template.named_parameters()}
 
@@ -68,7 +73,7 @@ class Checkpoints:
 
     def model(self, step: int, index: int = 0) -> nn.Module:
         """One model of the run as a module."""
-        model, tensors = deepcopy(self.template), self.load(step)
+        model, tensors = copy_of(self.template), self.load(step)
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 parameter.copy_(tensors[name][index])
@@ -76,7 +81,7 @@ class Checkpoints:
 
     def losses(self) -> Float[Tensor, "step model"]:
         """Training loss of every step on its own batch, before the step."""
-        return read(self.folder / LOSSES)["losses"]
+        return read(self.folder / LOSSES, self._checked)["losses"]
 
     def nearest(self, step: float) -> int:
         """The kept step nearest to `step`."""
@@ -106,31 +111,23 @@ class Checkpoints:
             raise ValueError(f"the checkpoints in {self.folder} belong to another architecture ({detail})")
 
 
-def read(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file.
+def read(path: Path, require: bool = True) -> dict[str, Tensor]:
+    """The tensors of a file; `require` refuses one without a checksum.
 
     Raises:
-        ValueError: if it is missing or not whole; it is left as it is.
+        ValueError: if it is missing or damaged; it is left as it is.
     """
     try:
-        with safe_open(path, "pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no iterator
+        return load_tensors(path, require=require, remedy=REMEDY)[0]
     except FileNotFoundError:
         raise ValueError(f"{path} is missing; train again to have it, or use steps that were kept") from None
-    except SafetensorError as error:
-        raise ValueError(
-            f"{path} is truncated or not a safetensors file ({error}); delete it and train again: an unfinished run "
-            "continues from its last saved state, a finished one is trained anew, to the same numbers"
-        ) from error
 
 
 def write(path: Path, tensors: dict[str, Tensor]) -> None:
     """Write so that a kill at any moment leaves the old file or the new one, whole."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_atomically(path, lambda temporary: save_file(tensors, temporary))
+    save_tensors(path, tensors)
 
 
 def write_record(folder: Path, record: dict) -> None:
     """Mark the run in `folder` as finished."""
-    text = json.dumps(record, indent=1, sort_keys=True) + "\n"
-    write_atomically(folder / RECORD, lambda temporary: temporary.write_text(text))
+    save_json(folder / RECORD, {**record, "format": FORMAT})

@@ -37,7 +37,7 @@ class Optimizer:
 
     Args:
         w: parameters of all models.
-        segments: name, first and last coordinate, and shape of each parameter.
+        segments: name, first and last coordinate, and shape of each parameter that is trained.
         settings: of the run.
     """
 
@@ -46,9 +46,10 @@ class Optimizer:
         self.matrices = [s for s in segments if settings.optimizer == "muon" and is_matrix(s[0], s[3])]
         inside = {name for name, *_ in self.matrices}
         rest = [(a, b) for name, a, b, _ in segments if name not in inside]
-        # With AdamW alone the whole of w is one tensor; with Muon the others are a copy, written back after a step.
+        # AdamW alone, on all of w, takes one tensor; otherwise its coordinates are a copy, written back after a step.
         coordinates = [torch.arange(0), *(torch.arange(a, b) for a, b in rest)]  # none at all where all are matrices
-        self.rest = None if not self.matrices else torch.cat(coordinates).to(w.device)
+        whole = sum(b - a for a, b in rest) == w.shape[1]
+        self.rest = None if whole else torch.cat(coordinates).to(w.device)
         self.adam_w = w if self.rest is None else w[:, self.rest].contiguous()
         self.adam = torch.optim.AdamW(
             [self.adam_w], lr=settings.learning_rate, betas=settings.betas, eps=settings.eps,

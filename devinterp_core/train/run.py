@@ -5,10 +5,12 @@ waits, and whoever asks later reads. A killed run continues from its last saved 
 device.
 """
 
+import contextlib
 import dataclasses
 import operator
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -21,8 +23,10 @@ from devinterp_core.files import remove_leftovers
 from devinterp_core.vectorized import Evaluator, keep_freed_memory
 
 from .checkpoints import LOSSES, RECORD, Checkpoints, read, step_file, write, write_record
+from .checks import check_gradient, check_models, check_state, copy_of
 from .key import run_key
 from .optimizers import Optimizer
+from .randomness import own_randomness, seed_step
 from .settings import TrainingSettings
 
 STATE = "state.safetensors"
@@ -70,40 +74,77 @@ def train(
         progress: show a progress bar.
 
     Returns:
-        The checkpoints.
+        The checkpoints. A finished run is read without writing anything, also from a read-only cache.
 
     Raises:
-        ValueError: bad settings, models of different architectures or buffers, a stream for another number of models or
-            for fewer steps, a damaged file in the cache (all before any step is taken); a model whose loss or
-            parameters are not finite.
+        ValueError: bad settings; models that differ in more than their parameters, that keep state beside them, or
+            whose parameters are not of one dtype of full precision; a loss without a gradient, or whose gradient is not
+            that of the model; a stream for another number of models or for fewer steps; a damaged file in the cache
+            (all before any step is taken); a model whose loss or parameters are not finite.
+        OSError: a cache folder that cannot be written (before any step is taken).
     """
     steps = sorted({operator.index(step) for step in checkpoint_steps})
     if not steps or steps[0] < 0 or steps[-1] > settings.num_steps:
         raise ValueError(f"checkpoint_steps must be steps in 0..{settings.num_steps}, got {list(checkpoint_steps)}")
-    _check_models(models, stream)
+    if not dataclasses.is_dataclass(stream) or isinstance(stream, type):
+        raise ValueError(f"the stream must be a dataclass, to be part of a key; got {stream!r}")
     longest = getattr(stream, "max_steps", settings.num_steps)
     if settings.num_steps > longest:
         raise ValueError(f"num_steps is {settings.num_steps}, but the stream repeats itself after {longest} steps")
-    key, description = run_key(models, stream, loss, settings, steps, compile)
-    place = Path(folder) / key[:24]
-    place.mkdir(parents=True, exist_ok=True)
-    with FileLock(place.with_suffix(".lock")):
-        if (place / RECORD).exists():
-            if all((place / name).exists() for name in (LOSSES, *map(step_file, steps))):
-                found = Checkpoints(place, models[0])
-                for step in steps:
-                    found.load(step)  # whole, or an error now rather than in the middle of an analysis
-                found.losses()
-                return found
-            for name in (RECORD, STATE):  # files of a finished run were deleted: it is trained anew, into place
-                (place / name).unlink(missing_ok=True)
-        remove_leftovers(place)
-        run = _Run(models, stream, loss, settings, place, compile)
-        seconds = run.advance(steps, save_seconds, progress)
-        record = {"key": key, "steps": steps, "num_models": len(models), "seconds": seconds, **description}
-        write_record(place, record)
-        (place / STATE).unlink(missing_ok=True)
-        return Checkpoints(place, models[0])
+    if not models:
+        raise ValueError("no models to train")
+    with own_randomness(next(models[0].parameters()).device):
+        first = stream(0)
+        check_models(models, first)
+        key, description = run_key(models, stream, loss, settings, steps, compile)
+        place = Path(folder) / key[:24]
+        finished = _finished(place, models[0], steps)
+        if finished is not None:
+            return finished
+        with _locked(place):
+            finished = _finished(place, models[0], steps)  # by another process, while this one waited
+            if finished is not None:
+                return finished
+            for name in (RECORD, STATE) if (place / RECORD).exists() else ():
+                (place / name).unlink(missing_ok=True)  # files of a finished run were deleted: it is trained anew
+            remove_leftovers(place)
+            run = _Run(models, stream, loss, settings, place, compile, key, first)
+            seconds = run.advance(steps, save_seconds, progress)
+            record = {"key": key, "steps": steps, "num_models": len(models), "seconds": seconds, **description}
+            write_record(place, record)
+            (place / STATE).unlink(missing_ok=True)
+            return Checkpoints(place, models[0])
+
+
+def _finished(place: Path, model: nn.Module, steps: list[int]) -> Checkpoints | None:
+    """The finished run in a folder; None if there is none, or if some of its files were deleted."""
+    if not all((place / name).exists() for name in (RECORD, LOSSES, *map(step_file, steps))):
+        return None
+    found = Checkpoints(place, model)
+    for step in steps:
+        found.load(step)  # whole, or an error now rather than in the middle of an analysis
+    found.losses()
+    return found
+
+
+@contextlib.contextmanager
+def _locked(place: Path) -> Iterator[None]:
+    """The folder of a run, made and writable, for one process at a time."""
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=place).close()
+        lock = FileLock(place.with_suffix(".lock"))
+        lock.acquire()
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"the run is not in the cache, and {place} cannot be written ({error.strerror or error}): give a folder= "
+            "that can, or put the finished run there",
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 class _Run:
@@ -117,14 +158,26 @@ class _Run:
         settings: TrainingSettings,
         place: Path,
         compile: bool,
+        key: str,
+        first: tuple[Tensor, ...],
     ):
         keep_freed_memory()
-        self.stream, self.settings, self.place = stream, settings, place
-        self.evaluator = Evaluator(models[0], loss, compile=compile)
+        self.stream, self.settings, self.place, self.key = stream, settings, place, key
         self.w = torch.stack([torch.cat([p.detach().flatten() for p in model.parameters()]) for model in models])
+        first = tuple(tensor.to(self.w.device) for tensor in first)
+        self.stochastic, self.shapes = check_state(copy_of(models[0]), loss, tuple(t[0] for t in first)), set()
+        # The model is a copy: what its forward pass leaves in it is not the caller's.
+        self.evaluator = Evaluator(copy_of(models[0]), loss, compile=compile, random=self.stochastic)
         named = zip(self.evaluator.names, self.evaluator.segments, self.evaluator.shapes, strict=True)
         self.segments = [(name, a, b, shape) for name, (a, b), shape in named]
-        self.optimizer = Optimizer(self.w, self.segments, settings)
+        trained = {name for name, p in models[0].named_parameters() if p.requires_grad}
+        segments = [segment for segment in self.segments if segment[0] in trained]
+        self.frozen = [(a, b) for name, a, b, _ in self.segments if name not in trained]
+        if not self.stochastic:
+            coordinates = torch.cat([torch.arange(a, b) for _, a, b, _ in segments]).to(self.w.device)
+            own = tuple(tensor[0] for tensor in first)
+            check_gradient(copy_of(models[0]), loss, own, self.evaluator.alone, coordinates)
+        self.optimizer = Optimizer(self.w, segments, settings)
         self.losses = torch.full((settings.num_steps, len(models)), torch.nan, dtype=self.w.dtype)
         self.step, self.seconds = 0, 0.0
         if (place / STATE).exists():
@@ -144,10 +197,16 @@ class _Run:
                     self._check_finite()
                 if self.step == total:
                     break
+                seed_step(self.key, self.step, self.w.device)
                 batch = tuple(tensor.to(self.w.device) for tensor in self.stream(self.step))
+                if self.stochastic:
+                    self._prepare(batch)
+                    seed_step(self.key, self.step, self.w.device)
                 losses, gradients = self.evaluator.losses_and_gradient(self.w, batch, False)
                 self.losses[self.step] = losses.mean(1)
                 gradient = gradients[0] if len(gradients) == 1 else torch.cat(gradients, dim=1)
+                for a, b in self.frozen:
+                    gradient[:, a:b] = 0.0
                 self.optimizer.step(gradient, self.step)
                 self.step += 1
                 bar.update()
@@ -156,6 +215,13 @@ class _Run:
                     self._save(self.seconds + saved - started)
         write(self.place / LOSSES, {"losses": self.losses})
         return round(self.seconds + time.monotonic() - started, 1)
+
+    def _prepare(self, batch: tuple[Tensor, ...]) -> None:
+        """Evaluate shapes that are new once in vain: the evaluator tries things out then, which draws numbers too."""
+        shapes = tuple(tensor.shape for tensor in batch)
+        if shapes not in self.shapes:
+            self.shapes.add(shapes)
+            self.evaluator.losses_and_gradient(self.w, batch, False)
 
     def _parameters(self) -> dict[str, Tensor]:
         return {name: self.w[:, a:b].reshape(len(self.w), *shape) for name, a, b, shape in self.segments}
@@ -178,21 +244,3 @@ class _Run:
         self.w.copy_(saved["w"])
         self.losses.copy_(saved["losses"])
         self.optimizer.restore({k: v for k, v in saved.items() if k.startswith(("adam.", "muon."))})
-
-
-def _check_models(models: Sequence[nn.Module], stream: Stream) -> None:
-    if not models:
-        raise ValueError("no models to train")
-    if not dataclasses.is_dataclass(stream) or isinstance(stream, type):
-        raise ValueError(f"the stream must be a dataclass, to be part of a key; got {stream!r}")
-    shapes = {tuple((name, p.shape, p.dtype) for name, p in model.named_parameters()) for model in models}
-    configs = {repr(getattr(model, "config", None)) for model in models}
-    if len(shapes) > 1 or len(configs) > 1:
-        raise ValueError("models trained side by side must have one architecture")
-    buffers = [dict(model.named_buffers()) for model in models]
-    for name, buffer in buffers[0].items():
-        if not all(torch.equal(buffer, other[name]) for other in buffers[1:]):
-            raise ValueError(f"models trained side by side must have the same buffers; {name} differs")
-    sizes = [len(tensor) for tensor in stream(0)]
-    if set(sizes) != {len(models)}:
-        raise ValueError(f"the stream gives batches for {sizes} models, there are {len(models)}")

@@ -96,7 +96,7 @@ class Evaluator:
 
     def _views(self, w: Tensor) -> list[Tensor]:
         """The parameters of all models, or of one."""
-        return [w[..., a:b].view(*w.shape[:-1], *s) for (a, b), s in zip(self.segments, self.shapes, strict=True)]
+        return [w[..., a:b].view((*w.shape[:-1], *s)) for (a, b), s in zip(self.segments, self.shapes, strict=True)]
 
     def _named(self, parameters: list[Tensor]) -> dict[str, Tensor]:
         return self.constants | {f"model.{n}": p for n, p in zip(self.names, parameters, strict=True)}
@@ -149,12 +149,12 @@ class Evaluator:
 
     def _compile(self, kind: str, w: Tensor, batch: Batch, shared: bool) -> Callable:
         single = isinstance(batch, Tensor)
-        if kind == "gradient" and not self._checked:
-            self._check(w, batch, shared)
-            self._checked = True
         fixed, each = self._bytes_of(kind, w, batch, shared)
         num_samples = len(tensors_of(batch)[0]) if shared else tensors_of(batch)[0].shape[1]
         long = kind == "gradient" and len(w) > 1 and w.device.type == "cpu" and fixed + each * num_samples > ALONE_BYTES
+        if kind == "gradient" and not self._checked:
+            self._check(w, batch, shared, together=not long)
+            self._checked = True
         together = self.vectorises and not long
         way = self._together if together else self._one_by_one
         size = self._chunk(fixed, each, len(w) if together else 1, num_samples)
@@ -174,12 +174,12 @@ class Evaluator:
             return traced(plain, w, tensors_of(batch), 0 if shared else 1, self.compilers) or plain
         return plain
 
-    def _check(self, w: Tensor, batch: Batch, shared: bool) -> None:
+    def _check(self, w: Tensor, batch: Batch, shared: bool, together: bool) -> None:
         """Compare the gradient with finite differences, and the vectorised evaluation with that of one model."""
         few = map_batch(lambda t: (t if shared else t[0])[:FEW], batch)
         with kept_random_state(w.device):
             point, found = check_gradient(self.alone, w[0], self.segments, few)
-            if self.random or not self.vectorises or len(w) == 1:
+            if self.random or not (together and self.vectorises) or len(w) == 1:
                 return
             pair = torch.stack([w[-1], point])
             try:
