@@ -25,7 +25,7 @@ import torch
 from torch import nn
 
 from devinterp_core.regression import RegressionStream, RegressionTasks, sequence_loss, to_tokens
-from devinterp_core.train import Checkpoints, TrainingSettings, log_and_linear_steps, orthogonalize, train
+from devinterp_core.train import Checkpoints, TrainingSettings, log_and_linear_steps, orthogonalize, run, train
 from devinterp_core.train.key import run_key
 from devinterp_core.train.optimizers import NEWTON_SCHULZ, NEWTON_SCHULZ_STEPS, Optimizer, is_matrix
 from devinterp_core.transformer import Transformer, TransformerConfig
@@ -403,6 +403,19 @@ def killed_training(folder, optimizer, save_seconds):
                  save_seconds=save_seconds, progress=False)  # fmt: skip
 
 
+def dawdling(target, *args):
+    """Run `target`, waiting after each checkpoint but the first: the kill comes before the run ends on any machine."""
+    real = run.write
+
+    def write(path, tensors):
+        real(path, tensors)
+        if path.name.startswith("step_") and path.name != "step_00000000.safetensors":
+            time.sleep(1.0)
+
+    run.write = write  # in a process of its own
+    target(*args)
+
+
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_killed_and_resumed_is_bit_identical(optimizer, tmp_path):
     """Killed with SIGKILL as soon as the checkpoints of steps 20, 40 and 60 appear, saving after every step."""
@@ -410,7 +423,7 @@ def test_killed_and_resumed_is_bit_identical(optimizer, tmp_path):
     place = tmp_path / "killed" / whole.folder.name
     fork = multiprocessing.get_context("fork")
     for step in (20, 40, 60):
-        process = fork.Process(target=killed_training, args=(tmp_path / "killed", optimizer, 0.0))
+        process = fork.Process(target=dawdling, args=(killed_training, tmp_path / "killed", optimizer, 0.0))
         process.start()
         while not (place / f"step_{step:08d}.safetensors").exists() and process.is_alive():
             time.sleep(0.002)
@@ -894,7 +907,9 @@ def test_one_key_of_a_random_loss_has_one_result_also_resumed(tmp_path):
     torch.rand(5)
     second = random_training(tmp_path / "second")
     place = tmp_path / "third" / first.folder.name
-    process = multiprocessing.get_context("fork").Process(target=random_training, args=(tmp_path / "third", 0.0))
+    process = multiprocessing.get_context("fork").Process(
+        target=dawdling, args=(random_training, tmp_path / "third", 0.0)
+    )
     process.start()
     while not (place / "step_00000010.safetensors").exists() and process.is_alive():
         time.sleep(0.001)

@@ -6,11 +6,12 @@ $(H_0, \ldots, H_L)$ and on $r$ alone, and $\lambda$ is far below half of the nu
 """
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable
 from fractions import Fraction
+from typing import SupportsIndex
 
 
-def learning_coefficient(widths: Sequence[int], rank: int) -> tuple[Fraction, int]:
+def learning_coefficient(widths: Iterable[SupportsIndex], rank: SupportsIndex) -> tuple[Fraction, int]:
     r"""Learning coefficient $\lambda$ and multiplicity $m$ of a deep linear network, by Aoyagi's formula.
 
     Let $M^{(s)} = H^{(s)} - r$, sorted ascending. There is a unique set $\mathcal M$ of $\ell + 1 \ge 2$ of the layers,
@@ -64,7 +65,9 @@ def _bottleneck(excess: list[int]) -> list[int]:
     raise AssertionError(f"no prefix of {excess} meets Aoyagi's conditions")
 
 
-def reduced_rank_learning_coefficient(inputs: int, hidden: int, outputs: int, rank: int) -> tuple[Fraction, int]:
+def reduced_rank_learning_coefficient(
+    inputs: SupportsIndex, hidden: SupportsIndex, outputs: SupportsIndex, rank: SupportsIndex
+) -> tuple[Fraction, int]:
     r"""Learning coefficient and multiplicity of reduced-rank regression $x \mapsto B A x$, by its four cases.
 
     With $M, H, N$ = `inputs`, `hidden`, `outputs` and $r$ = `rank`: one case where no width dominates, with the parity

@@ -147,7 +147,7 @@ def _run(
 
 
 def _pooled(verdict: Verdict, check: xarray.Dataset) -> TrustedEstimate:
-    """Both runs' mean, by inverse squared widths; the width stays that of the first, which stopped by its narrowness."""
+    """Both runs' mean, by inverse squared widths; the width stays that of the first, which stopped where narrow."""
     other = judge(check, 1.0)
     share = verdict.half_width**2 / (verdict.half_width**2 + other.half_width**2)
     return replace(verdict.estimate, mean=(1 - share) * verdict.estimate.mean + share * other.estimate.mean)
