@@ -225,7 +225,9 @@ HARMS = {
     "last byte missing": lambda content: content[:-1],
     "a byte more": lambda content: content + b"\0",
     "beginning only": lambda content: content[:10],
-    "zeros in the middle": lambda content: content[: len(content) // 3] + bytes(64) + content[len(content) // 3 + 64 :],
+    "a stretch overwritten": lambda content: (
+        content[: len(content) // 3] + bytes(range(64)) + content[len(content) // 3 + 64 :]
+    ),
     "all zeros": lambda content: bytes(len(content)),
     "text": lambda content: b"this is a text file\n",
     "noise": lambda content: random.Random(len(content)).randbytes(len(content)),
