@@ -62,8 +62,8 @@ process. *Not compiled* is `compile=False`, which leaves the update compiled; *t
 that hands over a whole minibatch. Compilation takes seconds, which vary by more than all steps of a call take, so its
 steps are timed within the call, from the moment at which it asks for the fourth minibatch; a compilation is never
 among them, and PyTorch's cache of compiled code on disk is warm. Its work is not quite ours: all its chains meet one
-minibatch, which makes them dependent, it replays the batches of the first epoch in one order, and its baseline is that
-of the whole data set instead of one paired with each draw.
+minibatch, which makes them dependent, it replays the batches of the first epoch in one order, its baseline is that of
+the whole data set instead of one paired with each draw, and a draw holds the loss before the step's update.
 """
 
 USED = {"default": "as documented", "best": "tuned", "uncompiled": "not compiled"}

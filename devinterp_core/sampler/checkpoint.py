@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from devinterp_core.content import content_key
 from devinterp_core.files import load_tensors, save_tensors
 
+from .settings import Settings
 from .target import Target
 
 
@@ -28,14 +30,15 @@ def checkpoint_path(checkpoint: object) -> Path | None:
     return Path(checkpoint)
 
 
-def run_key(target: Target, attributes: dict[str, Any], *more: object) -> str:
+def run_key(target: Target, run: Settings, attributes: dict[str, Any], *more: object) -> str:
     """Hash of settings, model, centre, mask, data, loss and whatever else is given."""
     problem = {
         "names": target.names, "shapes": [tuple(shape) for shape in target.shapes], "n_beta": target.n_beta,
         "localization": target.localization, "centre": target.centre, "centres": target.centres, "mask": target.mask,
         "data": target.data, "own_data": target.own_data, "chains_of_model": target.chains_of_model,
     }  # fmt: skip
-    return content_key("sampler", attributes, problem, target.loss, target.model, *more)
+    settings = asdict(run) | {"checkpoint_every": None, "stop_every": None}  # neither changes a draw
+    return content_key("sampler", settings, attributes, problem, target.loss, target.model, *more)
 
 
 def save(path: Path, key: str, content: dict[str, Any]) -> None:

@@ -58,7 +58,7 @@ def sample_components(
     arrays = run_jobs(
         [partial(StackJob, stack, run, observables, baseline) for stack in stacks],
         run, device=target.centre.device, progress=progress, checkpoint=checkpoint,
-        key=lambda: run_key(whole, attrs, observables, names, [c.index for c in components],
+        key=lambda: run_key(whole, run, attrs, observables, names, [c.index for c in components],
                             [c.whole.names for c in components], [type(stack).__name__ for stack in stacks]),
         shared={"baseline": baseline},
     )  # fmt: skip

@@ -140,7 +140,7 @@ def draw_all(
     arrays = run_jobs(
         jobs, run, device=target.centre.device, progress=progress,
         checkpoint=place,
-        key=lambda: run_key(target, attrs, observables),
+        key=lambda: run_key(target, run, attrs, observables),
         stop=None if stop is None else lambda found: stop(make_draws(found, target.dimension, attrs)),
     )  # fmt: skip
     joined = {name: np.concatenate([group[name] for group in arrays]) for name in arrays[0]}
