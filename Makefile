@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := book
-.PHONY: book test bench clean venv
+.PHONY: book test test-long bench clean venv
 
 # The first Python that is new enough. Name another: make book PYTHON=python3.12
 PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11 python3.14 python; do \
@@ -17,6 +17,9 @@ book: venv ## execute the notebooks that changed, build _build/html
 
 test: book ## everything, in a real browser too; under 10 minutes on two cores
 	@CHROMIUM="$$(sh tests/find_chromium.sh)" .venv/bin/python -m pytest tests -n 2
+
+test-long: venv ## the reliability campaign in its long form; writes data/recorded/reliability and its table
+	@.venv/bin/python tests/reliability/campaign.py
 
 bench: venv ## side by side with other samplers; writes data/recorded
 	@bash benchmarks/run.sh

@@ -122,6 +122,7 @@ class Case:
         return self.num_samples / math.log(self.num_samples)
 
 
+SHORT = 3  # chain-steps of the call whose time is taken off: what is left is steps alone
 CASES = {
     "tms": Case("TMS, 2 hidden, 6 features", "toy", 10, 300, 1e-4, 15.0),
     "dln-900": Case("DLN 20-16-16-20", "linear", 10, 300, 1e-4, 15.0, (20, 16, 16, 20)),

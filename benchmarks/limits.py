@@ -106,9 +106,10 @@ def bare_pass(case: Case) -> Callable[[], None]:
 
 def sampler_steps(case: Case) -> Callable[[int], None]:
     """`sample` for a given number of steps with a single draw at the end."""
-    from devinterp_core.sampler import chains, sample
+    from devinterp_core.sampler import run as sampling
+    from devinterp_core.sampler import sample
 
-    chains.TRACE_FROM = 0  # as in a long run, see `worker.ours`
+    sampling.TRACE_FROM = 0  # as in a long run, see `worker.ours`
     model, data = build(case)
 
     def run(num_steps: int) -> None:

@@ -112,11 +112,10 @@ def devinterp(heads: list[str], chains: int, draws: int) -> dict[str, float]:
 def ours(heads: list[str], chains: int, draws: int, shortcut: bool) -> dict[str, float]:
     """`refined_llc` for all heads at once, traced as runs of a hundred steps and more are."""
     from devinterp_core.language.loss import next_token_loss
-    from devinterp_core.llc import refined_llc
-    from devinterp_core.sampler import lockstep
+    from devinterp_core.llc import refined, refined_llc
     from devinterp_core.transformer import Transformer, TransformerConfig, head_mask
 
-    lockstep.TRACE_FROM = 0
+    refined.TRACE_FROM = 0
     config = TransformerConfig(num_layers=LAYERS, num_heads=HEADS, d_model=WIDTH, d_head=SIZE, num_positions=CONTEXT,
                                num_tokens=TOKENS, positions="shortformer", attention_bias=True)  # fmt: skip
     model, plain = Transformer(config), AttentionOnly()

@@ -3,7 +3,8 @@
     python benchmarks/worker.py LIBRARY --threads 1
 
 One request a line on stdin, `{"case": ..., "variant": ..., "num_steps": ..., "seed": ...}`; one answer a line on
-stdout: seconds of the whole call (wall clock and CPU), the LLC of each chain, a fingerprint of weights and data.
+stdout: seconds of the whole call (wall clock and CPU), the LLC of each chain, a fingerprint of weights and data; from a
+library that tells when its steps begin, also the seconds until `SHORT` steps were taken.
 `compare` alternates between the workers so that both libraries meet the same moments of a machine.
 """
 
@@ -12,6 +13,7 @@ import contextlib
 import gc
 import importlib.metadata
 import json
+import logging
 import os
 import sys
 import tempfile
@@ -21,7 +23,7 @@ import warnings
 os.environ.setdefault("TQDM_DISABLE", "1")
 
 import torch
-from cases import CASES, Case, build, fingerprint, loss_of, token_losses
+from cases import CASES, SHORT, Case, build, fingerprint, loss_of, token_losses
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 
@@ -31,9 +33,10 @@ def ours(case: Case, variant: str, num_steps: int, seed: int):
     Runs of many steps trace their evaluation first; so does every call here, short as it is, because the steps of a
     long run are what is timed. The tracing falls into the set-up.
     """
-    from devinterp_core.sampler import chains, sample
+    from devinterp_core.sampler import run as sampling
+    from devinterp_core.sampler import sample
 
-    chains.TRACE_FROM = 0
+    sampling.TRACE_FROM = 0
 
     model, data = build(case)
 
@@ -120,7 +123,57 @@ def devinterp_2(case: Case, variant: str, num_steps: int, seed: int):
     return model, data, run
 
 
-LIBRARIES = {"devinterp_core": ours, "devinterp-1.3.2": devinterp_1, "devinterp-2.0.1": devinterp_2}
+def canonical_interp(case: Case, variant: str, num_steps: int, seed: int):
+    """`LLCEstimator.estimate_llc` of canonical-interp 0.2.7: chains vectorised, one minibatch shared by all of them.
+
+    Variants: `default` is the documented use, gradient and update compiled, an unshuffled DataLoader over a
+    TensorDataset; `uncompiled` compiles the update alone, which it always does; `best` is compiled and indexes a whole
+    batch at once. It keeps the minibatches of the first epoch and replays them, so that loading ends with the epoch.
+
+    A call compiles for seconds, which vary by more than all its steps take: the time of the steps is read within the
+    call, where it asks `unpack_fn` for a minibatch, instead of taken as the difference of two calls.
+    """
+    from canonical_interp import LLCEstimator
+
+    logging.getLogger("canonical_interp").setLevel(logging.ERROR)  # advice on settings, at every call
+    model, data = build(case)
+    loss, begun = loss_of(case), []
+    if variant == "best":
+        loader = DataLoader(Batched(*data), batch_size=case.batch_size, shuffle=False, collate_fn=identity)
+    else:
+        loader = DataLoader(TensorDataset(*data), batch_size=case.batch_size, shuffle=False)
+
+    def unpack(batch):
+        begun.append((time.perf_counter(), time.process_time()))
+        return batch[0], batch[-1]
+
+    def criterion(outputs, targets):  # the losses are functions of a model: hand them one that has run
+        return loss(lambda _: outputs, (targets, targets)).mean()
+
+    def run():
+        estimator = LLCEstimator(
+            draws=num_steps, chains=case.num_chains, burnin_steps=0, steps_bw_draws=1,
+            learning_rate=case.step_size, localization=1.0, nbeta=case.n_beta,
+        )  # fmt: skip
+        estimator.estimate_llc(
+            model, loader, criterion_fn=criterion, unpack_fn=unpack, seed=seed, show_progress=False,
+            **({"compile": False} if variant == "uncompiled" else {}),
+        )  # fmt: skip
+        # before the steps it goes through all data once, for the baseline
+        return estimator.get_metrics()["llcs"].tolist(), begun[len(loader) :][SHORT:][:1]
+
+    # Each call compiles closures of its own; after eight in one process PyTorch would quietly stop compiling.
+    torch.compiler.reset()
+    return model, data, run
+
+
+LIBRARIES = {
+    "devinterp_core": ours,
+    "devinterp-1.3.2": devinterp_1,
+    "devinterp-2.0.1": devinterp_2,
+    "canonical-interp-0.2.7": canonical_interp,
+}
+TELLS_STEPS = ("canonical-interp-0.2.7",)  # whose `run` also returns when the step after `SHORT` began
 
 
 def answer(library: str, request: dict) -> dict:
@@ -129,10 +182,12 @@ def answer(library: str, request: dict) -> dict:
     model, data, run = LIBRARIES[library](case, request["variant"], request["num_steps"], request["seed"])
     gc.collect()
     start, cpu_start = time.perf_counter(), time.process_time()
-    per_chain = run()
-    return {
-        "seconds": time.perf_counter() - start,
-        "cpu_seconds": time.process_time() - cpu_start,
+    result = run()
+    taken = {"seconds": time.perf_counter() - start, "cpu_seconds": time.process_time() - cpu_start}
+    per_chain, begun = result if library in TELLS_STEPS else (result, [])
+    if begun:
+        taken["short"] = {"seconds": begun[0][0] - start, "cpu_seconds": begun[0][1] - cpu_start}
+    return taken | {
         "llc_per_chain": per_chain,
         "fingerprint": fingerprint(model, data),
         "num_parameters": sum(p.numel() for p in model.parameters()),
@@ -140,7 +195,7 @@ def answer(library: str, request: dict) -> dict:
 
 
 def versions() -> dict[str, str]:
-    names = ("torch", "numpy", "devinterp", "transformers")
+    names = ("torch", "numpy", "devinterp", "canonical-interp", "transformers")
     found = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions()}
     return {"python": sys.version.split()[0]} | {n: found[n] for n in names if n in found}
 
@@ -153,7 +208,8 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     warnings.simplefilter("ignore")
     replies = sys.stdout
-    print(json.dumps({"versions": versions(), "threads": torch.get_num_threads()}), file=replies, flush=True)
+    about = {"versions": versions(), "threads": torch.get_num_threads()}
+    print(json.dumps(about | {"tells_steps": arguments.library in TELLS_STEPS}), file=replies, flush=True)
     for line in sys.stdin:
         with contextlib.redirect_stdout(sys.stderr):
             reply = answer(arguments.library, json.loads(line))

@@ -65,14 +65,17 @@ def gaussian_loss(noise: float) -> Callable[[nn.Module, tuple[Tensor, Tensor]], 
     r"""Per-sample negative log-likelihood $(y - f(x))^2 / (2 \sigma^2)$, without its constant.
 
     Raises:
-        ValueError: if `noise`, $\sigma$, is not positive.
+        ValueError: if `noise`, $\sigma$, is not positive; in the loss, outputs of another shape than the targets.
     """
     if not noise > 0:
         raise ValueError(f"the noise's standard deviation must be positive, got {noise}")
 
     def loss(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
         x, y = batch
-        return (y - model(x)) ** 2 / (2 * noise**2)
+        output = model(x)
+        if output.shape != y.shape:  # broadcasting would compare every output with every target
+            raise ValueError(f"outputs of shape {tuple(output.shape)} for targets of shape {tuple(y.shape)}")
+        return (y - output) ** 2 / (2 * noise**2)
 
     return loss
 
@@ -103,10 +106,11 @@ def exact_tempered_mean(
         What an exact sampler's LLC estimate would average to at this temperature, population loss.
 
     Raises:
-        ValueError: if n_beta or localization is not positive.
+        ValueError: if n_beta, localization or noise is not positive and finite.
     """
-    if not (n_beta > 0 and localization > 0):
-        raise ValueError(f"n_beta and localization must be positive, got {n_beta} and {localization}")
+    if not all(0 < each < math.inf for each in (n_beta, localization, noise)):
+        given = f"{n_beta}, {localization} and {noise}"
+        raise ValueError(f"n_beta and localization must be positive and finite, and the noise; got {given}")
     top = 9 / math.sqrt(localization)
     t = torch.linspace(math.log(1e-9), math.log(top), num_points, dtype=torch.float64)
     distance = t.exp()  # dw = e^t dt; the weights of the trapezoid rule are equal but for the negligible ends
@@ -133,9 +137,16 @@ def quadratic_llc(
     $\gamma = \epsilon = 0$ gives $d/2$. `step_size=0` is the exact posterior.
 
     Raises:
-        ValueError: if a direction is unstable, $\epsilon u_i \ge 4$.
+        ValueError: if a direction is unstable, $\epsilon u_i \ge 4$, or has no posterior, $u_i \le 0$; numbers that are
+            not finite; a negative step size.
     """
+    curvatures = curvatures if curvatures.dtype in (torch.float32, torch.float64) else curvatures.double()
     stiffness = n_beta * curvatures + localization
+    if not (bool((stiffness > 0).all() & stiffness.isfinite().all()) and 0 <= step_size < math.inf):
+        raise ValueError(
+            "n_beta * curvature + localization must be positive and finite in every direction (there is no posterior "
+            f"otherwise), step_size not negative; the smallest is {float(stiffness.min()):.3g}, step_size {step_size}"
+        )
     if bool((step_size * stiffness >= 4).any()):
         raise ValueError(f"SGLD is unstable at step_size {step_size}: the limit is {4 / float(stiffness.max()):.3g}")
     return float((n_beta * curvatures / (stiffness * (1 - step_size * stiffness / 4))).sum() / 2)

@@ -120,8 +120,8 @@ left.legend(frameon=False)
 figures.save(figure, "fig-regular", data=regular)
 
 # %% [markdown]
-# What one looks at before believing such a number: traces that overlap and do not drift, R-hat near one, a virial
-# ratio near one. `devinterp_core.diagnostics.trace_plot` draws it for any run; here it is for the largest model under
+# What one looks at before believing such a number: traces that overlap and do not drift, R-hat near one, and how far the
+# chains have explored, which the virial ratio tests within its standard error. `devinterp_core.diagnostics.trace_plot` draws it for any run; here it is for the largest model under
 # MALA.
 
 # %% mystnb={"figure": {"caption": "**A run that can be believed.** `trace_plot` of the MALA run on the largest regular model: loss difference by chain (burn-in shaded), distance from the centre, running estimate of each chain with the joint 95 % interval shaded. 8 chains, one colour each.", "name": "fig-trace"}, "image": {"alt": "Three panels of line charts by chain: loss traces without drift, distances that level off during the burn-in, and running estimates that converge into a narrow shaded band."}} tags=["hide-input"]

@@ -22,6 +22,7 @@ from devinterp_core.lens import (
     prediction_depth,
     prediction_trajectory,
     train_lens,
+    training,
 )
 from devinterp_core.lens.training import lens_gradient
 from devinterp_core.transformer import Transformer, TransformerConfig
@@ -240,6 +241,17 @@ def test_a_lens_survives_saving_and_is_refused_by_another_model(tmp_path):
     with pytest.raises(ValueError, match="trained for another model: the hash of its unembedding"):
         TunedLens.load(path, LensModel(other))
     assert torch.equal(TunedLens.load(path, LensModel(other), allow_other_model=True).weight, half.weight)
+    other = hugging_face("Llama")
+    with torch.no_grad():
+        other.model.layers[0].mlp.up_proj.weight[3, 2] += 1e-3
+    with pytest.raises(ValueError, match="its unembedding is that of this model, its other parameters are not"):
+        TunedLens.load(path, LensModel(other))
+    content = path.read_bytes()
+    for bit in np.random.default_rng(0).integers(0, 8 * len(content), size=100):
+        path.write_bytes(flipped(content, bit))
+        with pytest.raises(ValueError, match=r"cannot read a tuned lens .* truncated or damaged"):
+            TunedLens.load(path, seen)
+    path.write_bytes(content)
     with pytest.raises(ValueError, match=r"translators \(3, 16, 16\), this model needs \(2, 8, 8\)"):
         TunedLens.load(path, LensModel(LinearResidualNetwork()))
     path.write_bytes(path.read_bytes()[:100])
@@ -365,7 +377,7 @@ def test_muon_is_pytorchs_on_each_translator_and_adamw_on_the_biases(monkeypatch
 
 @pytest.mark.parametrize("settings", [LensTraining(num_steps=6), dataclasses.replace(ORIGINAL_SGD, num_steps=6)],
                          ids=["muon", "sgd"])  # fmt: skip
-def test_a_killed_training_continues_bit_for_bit(settings, tmp_path):
+def test_a_killed_training_continues_bit_for_bit(settings, tmp_path, monkeypatch):
     seen = LensModel(own_model())
     whole = TunedLens(seen)
     losses = train_lens(whole, lambda step: some_tokens(seed=step), settings, progress=False)
@@ -384,7 +396,7 @@ def test_a_killed_training_continues_bit_for_bit(settings, tmp_path):
         return batches
 
     state = tmp_path / "state.safetensors"
-    for steps in (2, 3):
+    for steps in (2, 4):  # batches asked for after the first: the second run compares two of them
         with pytest.raises(KilledError):
             train_lens(TunedLens(seen), killing(steps), settings, state_file=state, save_seconds=0, progress=False)
     drawn = []
@@ -394,13 +406,15 @@ def test_a_killed_training_continues_bit_for_bit(settings, tmp_path):
         return some_tokens(seed=step)
 
     resumed = TunedLens(seen)
+    run = []
+    monkeypatch.setattr(training, "lens_gradient", lambda *args, **kw: run.append(1) or lens_gradient(*args, **kw))
     found = train_lens(resumed, rest, settings, state_file=state, save_seconds=0, progress=False)
-    assert drawn == [0, 5]  # the check, and the one step that was left
+    assert drawn == [0, 1, 2, 3, 4, 5] and len(run) == 1  # batches that are compared, and the one step that was left
     assert torch.equal(found, losses)
     assert torch.equal(resumed.weight, whole.weight) and torch.equal(resumed.bias, whole.bias)
     finished = TunedLens(seen)
     train_lens(finished, rest, settings, state_file=state, progress=False)
-    assert drawn == [0, 5, 0] and torch.equal(finished.weight, whole.weight)
+    assert len(run) == 1 and torch.equal(finished.weight, whole.weight)
     assert [file.name for file in tmp_path.iterdir()] == ["state.safetensors"]
 
 
@@ -412,9 +426,59 @@ def test_a_state_of_another_training_is_refused(tmp_path):
         train_lens(TunedLens(seen), tokens, LensTraining(num_steps=3), state_file=state, progress=False)
     with pytest.raises(ValueError, match="state of another training"):
         train_lens(random_lens(seen), tokens, LensTraining(num_steps=2), state_file=state, progress=False)
-    state.write_bytes(b"no tensors")
-    with pytest.raises(ValueError, match="truncated"):
-        train_lens(TunedLens(seen), tokens, LensTraining(num_steps=2), state_file=state, progress=False)
+    other = own_model()
+    with torch.no_grad():
+        other.blocks[0].attn.W_Q.mul_(1.1)  # the readout is the same
+    with pytest.raises(ValueError, match="state of another training .*model"):
+        train_lens(TunedLens(LensModel(other)), tokens, LensTraining(num_steps=2), state_file=state, progress=False)
+    others = lambda step: some_tokens(seed=3 * step)  # the first batch is the same
+    with pytest.raises(ValueError, match="state of another training .*batch of step 1"):
+        train_lens(TunedLens(seen), others, LensTraining(num_steps=2), state_file=state, progress=False)
+    content = state.read_bytes()
+    bits = np.random.default_rng(0).integers(0, 8 * len(content), size=100)
+    for damaged in (b"no tensors", *(flipped(content, bit) for bit in bits)):
+        state.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"state\.safetensors is truncated .*delete it"):
+            train_lens(TunedLens(seen), tokens, LensTraining(num_steps=2), state_file=state, progress=False)
+        assert state.read_bytes() == damaged
+    (tmp_path / "file").write_text("")
+    nowhere = tmp_path / "file" / "state.safetensors"
+    with pytest.raises(OSError):
+        train_lens(TunedLens(seen), tokens, LensTraining(num_steps=2), state_file=nowhere, progress=False)
+
+
+def flipped(content, bit):
+    damaged = bytearray(content)
+    damaged[bit // 8] ^= 1 << (bit % 8)
+    return bytes(damaged)
+
+
+def test_a_compiled_model_is_taken_as_it_is_and_a_compiled_part_refused():
+    model = own_model()
+    assert LensModel(torch.compile(model, backend="eager")).model is model
+    model.blocks[0] = torch.compile(model.blocks[0], backend="eager")
+    with pytest.raises(ValueError, match=r"blocks\.0 .* is compiled: give LensModel the model as it was"):
+        LensModel(model)
+    model = own_model()
+    model.compile(backend="eager")
+    with pytest.raises(ValueError, match="the model .* is compiled"):
+        LensModel(model)
+
+
+class Headless(nn.Module):
+    """As a Hugging Face base model: an object with the last hidden state."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(5, 4)
+
+    def forward(self, tokens):
+        return {"last_hidden_state": self.embedding(tokens)}
+
+
+def test_a_model_without_a_head_is_refused():
+    with pytest.raises(ValueError, match="Headless gives no logits .*AutoModelForCausalLM"):
+        LensModel(Headless().eval())
 
 
 @pytest.mark.parametrize("bad", [{"num_steps": 0}, {"learning_rate": 0.0}, {"momentum": 1.0},

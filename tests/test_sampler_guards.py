@@ -61,6 +61,16 @@ def test_recomputed_activations_give_the_draws_of_the_plain_network():
     assert float(np.ptp(plain.parameters.values)) > 0.5
 
 
+@pytest.mark.filterwarnings("ignore:this loss cannot be vectorised")
+def test_recomputed_activations_of_components():
+    masks = {"first": {"first.weight": torch.ones(8, 4, dtype=torch.bool)}}
+    settings = SETTINGS | {"step_size": 5e-3, "keep_parameters": True, "batch_size": 20}
+    plain = refined_llc(Network(), problem(), squared_error, masks, **settings)
+    again = refined_llc(Network(recompute=True), problem(), squared_error, masks, **settings)
+    np.testing.assert_allclose(again.parameters, plain.parameters, atol=1e-5)
+    np.testing.assert_allclose(again.loss_difference, plain.loss_difference, atol=1e-5)
+
+
 class WrongBackward(torch.autograd.Function):
     generate_vmap_rule = True
 
@@ -260,12 +270,28 @@ def test_parameters_that_hold_no_step_are_refused(dtype):
 
 def test_models_that_differ_in_an_attribute_are_refused():
     models = [Network(scale=1.0), Network(scale=3.0)]
-    with pytest.raises(ValueError, match=r"models\[1\] is of another architecture.*attribute scale is 3.0, not 1.0"):
+    with pytest.raises(ValueError, match=r"models\[1\] is of another architecture.*scale: 1.0 and 3.0"):
         sample_many(models, problem(), squared_error, **SETTINGS)
     deep = [nn.Sequential(nn.Linear(4, 1), nn.LeakyReLU(slope)) for slope in (0.1, 0.1, 0.3)]
     sample_many(deep[:2], problem(), squared_error, **SETTINGS)
     with pytest.raises(ValueError, match=r"models\[2\].*negative_slope"):
         sample_many(deep, problem(), squared_error, **SETTINGS)
+
+
+class Alias(Network):
+    """Uses its first weight under a second name, which no exchange of parameters reaches."""
+
+    def __init__(self):
+        super().__init__()
+        self.weights = [self.first.weight]
+
+    def forward(self, x):
+        return self.last(torch.tanh(x @ self.weights[0].T))
+
+
+def test_a_weight_under_a_second_name_is_refused():
+    with pytest.raises(ValueError, match="does not follow its parameters"):
+        sample(Alias(), problem(), squared_error, **SETTINGS)
 
 
 def test_a_model_that_keeps_its_activations_is_copied():

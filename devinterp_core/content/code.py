@@ -90,7 +90,7 @@ def _function(value: types.FunctionType, library: Library) -> Described:
     captured = list(zip(value.__code__.co_freevars, map(_content, value.__closure__ or ())))
     own = {k: v for k, v in vars(value).items() if k != "__wrapped__"}
     if installed(value):
-        carried = [(f" captures {k}", (k, v)) for k, v in captured if _carries(v)]
+        carried = [(f" captures {k}", v) for k, v in captured if _carries(v)]
         wrapped = [(".__wrapped__", value.__wrapped__)] if hasattr(value, "__wrapped__") else []
         return [b"installed", f"{value.__module__}.{value.__qualname__}".encode(), version(value.__module__)], (
             carried + wrapped
@@ -98,11 +98,11 @@ def _function(value: types.FunctionType, library: Library) -> Described:
     children: Children = [(".__code__", value.__code__), (".__defaults__", value.__defaults__),
                           (".__kwdefaults__", value.__kwdefaults__)]  # fmt: skip
     children += [(f" captures {name}", content) for name, content in captured]
-    children += [(f".{name}", (name, each)) for name, each in sorted(own.items())]
+    children += [(f".{name}", each) for name, each in sorted(own.items())]
     if of_the_library(value):
         library.modules.add(value.__module__)
         return [b"library", f"{value.__module__}.{value.__qualname__}".encode()], children
-    return [b"function"], children + [(f" reads {name}", (name, each)) for name, each in _read(value)]
+    return [b"function"], children + [(f" reads {name}", each) for name, each in _read(value)]
 
 
 def _class(value: type, library: Library) -> Described:
@@ -120,8 +120,8 @@ def _class(value: type, library: Library) -> Described:
         members = {k: v for k, v in members.items() if isinstance(v, functions) and not installed_member(v)}
         members |= {k: v.value for k, v in value.__members__.items()}
     for field in vars(value).get("__dataclass_fields__", {}).values():
-        children.append((f" field {field.name}", (field.name, field.default, field.default_factory, field.init)))
-    return label, children + [(f".{name}", (name, each)) for name, each in sorted(members.items())]
+        children.append((f" field {field.name}", (field.default, field.default_factory, field.init)))
+    return label, children + [(f".{name}", each) for name, each in sorted(members.items())]
 
 
 def _module(value: types.ModuleType, library: Library) -> Described:

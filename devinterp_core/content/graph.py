@@ -20,13 +20,13 @@ VERSION = b"devinterp_core content 1"  # raise it when the meaning of a key chan
 
 @dataclass
 class _Node:
-    """Of the graph: `children` are digests of atoms, or numbers of nodes."""
+    """Of the graph: `children` are steps with what they lead to, the text of an atom or the number of a node."""
 
     parent: int
     step: str
     label: bytes = b""
     ordered: bool = True
-    children: list[bytes | int] = field(default_factory=list)
+    children: list[tuple[bytes, bytes | int]] = field(default_factory=list)
 
 
 def content_key(*values: object) -> str:
@@ -123,22 +123,25 @@ class _Graph:
         node.label, node.ordered = _joined(part.label), part.ordered
         for step, value in part.children:
             plain = atom(value)
-            node.children.append(self._number(value, number, step) if plain is None else b"=" + plain)
+            child = self._number(value, number, step) if plain is None else plain
+            node.children.append((step.encode("utf-8", "surrogatepass"), child))
 
     def _way(self, number: int) -> str:
         steps = []
         while number > 0:
-            steps.append(self.nodes[number].step)
+            step = self.nodes[number].step
+            steps.append(step if len(step) < 60 else f"{step[:56]}...]")
             number = self.nodes[number].parent
         way = "".join(reversed(steps))
         return f"in values{way}: " if way else ""
 
     def _hash(self, root: int) -> bytes:
         digests: list[bytes | None] = [None] * len(self.nodes)
-        missing = [len({c for c in node.children if isinstance(c, int)}) for node in self.nodes]
+        inside = [{child for _, child in node.children if isinstance(child, int)} for node in self.nodes]
+        missing = [len(children) for children in inside]
         above: list[list[int]] = [[] for _ in self.nodes]
-        for number, node in enumerate(self.nodes):
-            for child in {c for c in node.children if isinstance(c, int)}:
+        for number, children in enumerate(inside):
+            for child in children:
                 above[child].append(number)
         ready = [number for number, count in enumerate(missing) if not count]
         while ready:
@@ -167,7 +170,10 @@ class _Graph:
 
     def _digest(self, number: int, digests: list[bytes | None]) -> bytes:
         node = self.nodes[number]
-        children = [child if isinstance(child, bytes) else b"#" + digests[child] for child in node.children]
+        children = [
+            _joined([step, b"=" + child if isinstance(child, bytes) else b"#" + digests[child]])
+            for step, child in node.children
+        ]
         return hashlib.sha256(node.label + _joined(children if node.ordered else sorted(children))).digest()
 
 

@@ -145,8 +145,11 @@ def _container(value: object, library: Library) -> Part | None:
     if own:  # a subclass, such as a named tuple: what it contains is one child, its class and attributes are others
         return Part([b"subclass"], [("", kind(value.items() if isinstance(value, dict) else value)), *own])
     if isinstance(value, dict):
-        return Part([kind.__name__.encode()], [(_key_step(key), (key, each)) for key, each in value.items()],
-                    ordered=kind is not dict)  # fmt: skip
+        items = [
+            (f"[{key!r}]", each) if atom(key) is not None else (f"[{type(key).__name__}]", (key, each))
+            for key, each in value.items()
+        ]
+        return Part([kind.__name__.encode()], items, ordered=kind is not dict)
     if isinstance(value, (set, frozenset)):
         return Part([b"set"], [("{...}", each) for each in value], ordered=False)
     return Part([kind.__name__.encode()], [(f"[{i}]", each) for i, each in enumerate(value)])
@@ -172,8 +175,8 @@ def _module(value: object, library: Library) -> Part | None:
         return _tuple("compiled", _orig_mod=value._orig_mod)
     children: list[tuple[str, Any]] = []
     for kind in ("_parameters", "_buffers", "_modules"):  # their order is that of the coordinates
-        children += [(f".{name}", (kind, name, each)) for name, each in own[kind].items()]
-    return Part([b"module"], children + [(step, (step, each)) for step, each in module_parts(value)])
+        children += [(f".{name}", each) for name, each in own[kind].items()]
+    return Part([b"module"], children + module_parts(value))
 
 
 def module_parts(module: nn.Module) -> list[tuple[str, Any]]:
@@ -237,7 +240,7 @@ def _attributes(value: object) -> list[tuple[str, Any]]:
     """Attributes in `__dict__` and `__slots__` but what `cached_property` keeps, each with its name."""
     found = dict(getattr(value, "__dict__", {})) | {name: getattr(value, name) for name in _slots(value)}
     cached = {k for k in found if isinstance(getattr(type(value), k, None), functools.cached_property)}
-    return [(f".{name}", (name, found[name])) for name in sorted(found, key=str) if name not in cached]
+    return [(f".{name}", found[name]) for name in sorted(found, key=str) if name not in cached]
 
 
 def _slots(value: object) -> list[str]:
@@ -248,11 +251,6 @@ def _slots(value: object) -> list[str]:
 
 def _tuple(kind: str, **parts: object) -> Part:
     return Part([kind.encode()], [(f".{name}", part) for name, part in parts.items()])
-
-
-def _key_step(key: object) -> str:
-    text = repr(key) if atom(key) is not None else type(key).__name__
-    return f"[{text if len(text) < 40 else text[:37] + '...'}]"
 
 
 def _no_content(value: object) -> ValueError:

@@ -5,11 +5,13 @@ When the true map has rank $r$, its learning coefficient $\lambda$ and multiplic
 $(H_0, \ldots, H_L)$ and on $r$ alone, and $\lambda$ is far below half of the number of parameters.
 """
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable
 from fractions import Fraction
+from typing import SupportsIndex
 
 
-def learning_coefficient(widths: Sequence[int], rank: int) -> tuple[Fraction, int]:
+def learning_coefficient(widths: Iterable[SupportsIndex], rank: SupportsIndex) -> tuple[Fraction, int]:
     r"""Learning coefficient $\lambda$ and multiplicity $m$ of a deep linear network, by Aoyagi's formula.
 
     Let $M^{(s)} = H^{(s)} - r$, sorted ascending. There is a unique set $\mathcal M$ of $\ell + 1 \ge 2$ of the layers,
@@ -29,9 +31,12 @@ def learning_coefficient(widths: Sequence[int], rank: int) -> tuple[Fraction, in
 
     Raises:
         ValueError: if there are fewer than two widths, a width is below 1, or the rank is impossible.
+        TypeError: if a width or the rank is no integer.
 
     Reference: Aoyagi (2024), Neural Networks 172; with $\Delta_s$ for $M^{(s)}$, Furman and Lau (2024), Thm. B.1.
     """
+    # Python's integers, which do not overflow
+    widths, rank = [operator.index(width) for width in widths], operator.index(rank)
     if len(widths) < 2 or min(widths) < 1:
         raise ValueError(f"widths must be at least two positive integers, got {list(widths)}")
     if not 0 <= rank <= min(widths):
@@ -60,7 +65,9 @@ def _bottleneck(excess: list[int]) -> list[int]:
     raise AssertionError(f"no prefix of {excess} meets Aoyagi's conditions")
 
 
-def reduced_rank_learning_coefficient(inputs: int, hidden: int, outputs: int, rank: int) -> tuple[Fraction, int]:
+def reduced_rank_learning_coefficient(
+    inputs: SupportsIndex, hidden: SupportsIndex, outputs: SupportsIndex, rank: SupportsIndex
+) -> tuple[Fraction, int]:
     r"""Learning coefficient and multiplicity of reduced-rank regression $x \mapsto B A x$, by its four cases.
 
     With $M, H, N$ = `inputs`, `hidden`, `outputs` and $r$ = `rank`: one case where no width dominates, with the parity
@@ -72,6 +79,7 @@ def reduced_rank_learning_coefficient(inputs: int, hidden: int, outputs: int, ra
 
     Reference: Aoyagi and Watanabe (2005), Neural Networks 18, Main Theorem.
     """
+    inputs, hidden, outputs, rank = map(operator.index, (inputs, hidden, outputs, rank))
     if not 0 <= rank <= min(inputs, hidden, outputs):
         raise ValueError(f"rank {rank} is impossible for sizes {(inputs, hidden, outputs)}")
     if inputs + hidden < outputs + rank:

@@ -65,8 +65,9 @@ def gibbs_sample(
     """
     if start not in STARTS:
         raise ValueError(f"start must be one of {list(STARTS)}, got {start!r}")
-    if not (n_beta > 0 and localization > 0 and num_draws >= 1 and num_chains >= 1):
-        raise ValueError("n_beta, localization, num_chains and num_draws must all be positive")
+    finite = 0 < n_beta < float("inf") and 0 < localization < float("inf")
+    if not (finite and num_draws >= 1 and num_chains >= 1 and num_burnin >= 0):
+        raise ValueError("n_beta, localization, num_chains and num_draws must all be positive, num_burnin not negative")
     centre = [weight.detach().double() for weight in model.layers]
     truth = model.product().double()
     coupling = 2 * n_beta * INPUT_VARIANCE / model.widths[-1]

@@ -42,8 +42,8 @@ def redundant_relu_network(
 
 def layer_scales(scale: float) -> dict[str, float]:
     """Factor of each parameter of a `redundant_relu_network` when its hidden layer is scaled by `scale`."""
-    if not scale > 0:
-        raise ValueError(f"scale must be positive, got {scale}")
+    if not 0 < scale < float("inf"):
+        raise ValueError(f"scale must be positive and finite, got {scale}")
     return {"0.weight": scale, "0.bias": scale, "2.weight": 1 / scale, "2.bias": 1.0}
 
 

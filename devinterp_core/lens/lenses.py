@@ -1,15 +1,13 @@
 """The two lenses: what a layer's hidden state predicts, read out as it is, or after a learned affine map."""
 
+import hashlib
 import os
-from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from devinterp_core.files import write_atomically
+from devinterp_core.files import load_tensors, save_tensors
 
 from .model import LensModel
 
@@ -78,7 +76,7 @@ class TunedLens(LogitLens):
         return hidden + nn.functional.linear(hidden, self.weight[layer], self.bias[layer])
 
     def save(self, path: str | os.PathLike, dtype: torch.dtype = torch.float32) -> None:
-        """Write the translators as safetensors, with the hash of the readout they were trained for.
+        """Write the translators as safetensors, with hashes of the model they were trained for and a checksum.
 
         Args:
             path: of the file; a kill while writing leaves the old one.
@@ -87,11 +85,11 @@ class TunedLens(LogitLens):
         Raises:
             ValueError: values that `dtype` cannot hold.
         """
-        tensors = {name: p.detach().to("cpu", dtype).contiguous() for name, p in self.named_parameters()}
+        tensors = {name: p.detach().to("cpu", dtype) for name, p in self.named_parameters()}
         if not all(tensor.isfinite().all() for tensor in tensors.values()):
             raise ValueError(f"the translators hold values that are not finite in {dtype}; nothing was written")
-        about = {"format": FORMAT, "unembedding_hash": self.model.readout.hash()}
-        write_atomically(Path(path), lambda temporary: save_file(tensors, temporary, about))
+        about = {"format": FORMAT, "unembedding_hash": self.model.readout.hash(), "model_hash": _hash(self.model.model)}
+        save_tensors(path, tensors, about)
 
     @classmethod
     def load(cls, path: str | os.PathLike, model: LensModel, *, allow_other_model: bool = False) -> "TunedLens":
@@ -100,17 +98,15 @@ class TunedLens(LogitLens):
         Args:
             path: of the file.
             model: for which it was trained.
-            allow_other_model: take it although the readout is another one, for example to ask how a lens transfers to
-                a fine-tuned model.
+            allow_other_model: take it although the model is another one, for example to ask how a lens transfers to a
+                fine-tuned model.
 
         Raises:
             ValueError: a file that is missing, damaged or no tuned lens; a lens of another size or for another model.
         """
-        try:
-            with safe_open(path, "pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no iterator
-        except (OSError, SafetensorError) as error:
+        try:  # lenses saved before there were checksums have none
+            tensors, metadata = load_tensors(path, require=False, remedy="save or train the lens again")
+        except (OSError, ValueError) as error:
             raise ValueError(f"cannot read a tuned lens from {path}: {error}") from error
         lens = cls(model)
         if metadata.get("format") != FORMAT or set(tensors) != {"weight", "bias"}:
@@ -124,7 +120,23 @@ class TunedLens(LogitLens):
                 f"{metadata['unembedding_hash'][:12]}, of this model's {model.readout.hash()[:12]}; "
                 "train a lens for this model, or pass allow_other_model=True to ask how it transfers"
             )
+        known = metadata.get("model_hash")
+        if known is not None and not allow_other_model and known != _hash(model.model):
+            raise ValueError(
+                f"the lens in {path} was trained for another model: its unembedding is that of this model, its other "
+                "parameters are not; train a lens for this model, or pass allow_other_model=True to ask how it "
+                "transfers"
+            )
         with torch.no_grad():
             for name, parameter in lens.named_parameters():
                 parameter.copy_(tensors[name])
         return lens
+
+
+def _hash(model: nn.Module) -> str:
+    """SHA-256 of all parameters and buffers, as float32 like that of the readout."""
+    digest = hashlib.sha256()
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        digest.update(f"{name} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().float().cpu().contiguous().numpy())
+    return digest.hexdigest()

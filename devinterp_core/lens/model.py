@@ -34,13 +34,17 @@ class LensModel:
         readout: final norm, unembedding and what belongs to it.
 
     Raises:
-        ValueError: half-precision parameters, dropout that is switched on, blocks or unembedding that cannot be found.
+        ValueError: half-precision parameters, parts that are compiled, a model without a head for tokens, dropout that
+            is switched on, blocks or unembedding that cannot be found.
     """
 
     def __init__(self, model: nn.Module):
+        model = _eager(model)
         half = {p.dtype for p in model.parameters()} - {torch.float32, torch.float64}
         if half:
             raise ValueError(f"lenses work in float32 (or float64), the model has {half}: load it with dtype float32")
+        if not any(True for _ in model.parameters()) or any(p.is_meta for p in model.parameters()):
+            raise ValueError(f"{type(model).__name__} has no parameters with values: load or make it first")
         self.model = model
         self.device = next(model.parameters()).device
         self._cacheless = "use_cache" in inspect.signature(model.forward).parameters
@@ -53,7 +57,14 @@ class LensModel:
     def logits(self, tokens: Int[Tensor, "batch position"]) -> Float[Tensor, "batch position token"]:
         """The model's own logits."""
         output = self.model(tokens, use_cache=False) if self._cacheless else self.model(tokens)
-        return output.logits if hasattr(output, "logits") else first_tensor(output)
+        logits = output.logits if hasattr(output, "logits") else first_tensor(output)
+        if not isinstance(logits, Tensor) or logits.ndim != 3 or logits.shape[:2] != tokens.shape:
+            found = tuple(logits.shape) if isinstance(logits, Tensor) else type(output).__name__
+            raise ValueError(
+                f"{type(self.model).__name__} gives no logits [batch, position, token] but {found}: a lens needs the "
+                "model with its head for tokens (of Hugging Face: AutoModelForCausalLM, not AutoModel)"
+            )
+        return logits
 
     @torch.no_grad()
     def hidden_states(
@@ -123,3 +134,16 @@ class LensModel:
             raise ValueError(f"{type(self.model).__name__} has no token embedding: looked for nn.Embedding, "
                              "get_input_embeddings and config.num_tokens")  # fmt: skip
         return max(tables)
+
+
+def _eager(model: nn.Module) -> nn.Module:
+    """The model as it was before `torch.compile`: the hooks that find its parts would each be compiled as well."""
+    model = getattr(model, "_orig_mod", model)
+    for name, module in model.named_modules():
+        scripted = isinstance(module, torch.jit.ScriptModule)
+        if hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None or scripted:
+            raise ValueError(
+                f"{name or 'the model'} ({type(module).__name__}) is compiled: give LensModel the model as it was "
+                "before torch.compile or torch.jit (the result of torch.compile(model) itself is taken as model)"
+            )
+    return model

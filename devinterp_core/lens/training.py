@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from tqdm import tqdm
 
+from devinterp_core.content import content_key
 from devinterp_core.train.checkpoints import read, write
 from devinterp_core.train.optimizers import Optimizer
 from devinterp_core.train.settings import TrainingSettings
@@ -101,7 +102,9 @@ def train_lens(
         batches: step to the tokens of its batch; it must give the same tokens for the same step.
         settings: optimiser and schedule.
         state_file: where the state is kept every `save_seconds` and at the end; a call that finds the state of the same
-            training there continues from it, with bit-identical results on one device.
+            training there continues from it, with bit-identical results on one device. The same: settings, initial
+            lens, the model with all that it computes with, and the tokens of every batch so far, which are drawn again
+            to be compared.
         save_seconds: time between saves.
         progress: show a progress bar.
 
@@ -111,16 +114,20 @@ def train_lens(
     Raises:
         ValueError: tokens that the model does not know; a state file of another training, or a damaged one (both before
             any step is taken); a divergence that is not finite.
+        OSError: a state file that cannot be written (before any step is taken).
     """
     keep_freed_memory()
     first = batches(0)
     lens.model.check_tokens(first)
     if first.shape[1] <= settings.skip:
         raise ValueError(f"sequences of {first.shape[1]} tokens have none left after skipping {settings.skip}")
-    run = _Run(lens, settings, first)
     path = None if state_file is None else Path(state_file)
+    run = _Run(lens, settings, None if path is None else _key(lens, settings))
     if path is not None and path.exists():
         run.restore(read(path), path)
+        _check_batches(run, batches, first, path)
+    if path is not None and run.step < settings.num_steps:
+        write(path, run.state())  # what cannot be written is told now, not after a minute
     saved = time.monotonic()
     total = settings.num_steps
     with tqdm(total=total, initial=run.step, disable=not progress, desc="lens", unit="step", mininterval=1.0) as bar:
@@ -176,14 +183,13 @@ def lens_gradient(
 class _Run:
     """The state of a training: translator and bias of a layer are one row of `w`."""
 
-    def __init__(self, lens: TunedLens, settings: LensTraining, first: Tensor):
+    def __init__(self, lens: TunedLens, settings: LensTraining, key: Tensor | None):
         self.lens, self.settings, self.step = lens, settings, 0
         self.w = torch.cat([lens.weight.detach().flatten(1), lens.bias.detach()], dim=1)
         self.losses = torch.full((settings.num_steps, len(self.w)), torch.nan)
         self.optimizer = _SGD(self.w, settings) if settings.optimizer == "sgd" else _muon(self.w, lens, settings)
-        described = repr((settings, tuple(self.w.shape), self.w.dtype, lens.model.readout.hash()))
-        digest = hashlib.sha256(described.encode() + first.cpu().numpy().tobytes() + self.w.cpu().numpy().tobytes())
-        self.key = torch.frombuffer(bytearray(digest.digest()), dtype=torch.uint8)
+        self.key = key
+        self.digests = torch.zeros(settings.num_steps, 32, dtype=torch.uint8)  # of the tokens of each step
 
     def views(self, w: Tensor) -> tuple[Tensor, Tensor]:
         """Translators and biases in a tensor like `w`."""
@@ -193,6 +199,7 @@ class _Run:
     def advance(self, tokens: Tensor) -> None:
         """One step on one batch."""
         settings = self.settings
+        self.digests[self.step] = _digest(tokens)
         states = self.lens.model.hidden_states(tokens)
         hidden = torch.stack([state[:, settings.skip :].flatten(0, 1) for state in states])
         drawn = int(np.random.SeedSequence([settings.seed, self.step]).generate_state(1)[0])
@@ -221,21 +228,45 @@ class _Run:
 
     def state(self) -> dict[str, Tensor]:
         """Everything from which the training continues."""
-        done = {"key": self.key, "step": torch.tensor(self.step), "losses": self.losses, "w": self.w}
+        done = {"key": self.key, "step": torch.tensor(self.step), "losses": self.losses, "w": self.w,
+                "batches": self.digests}  # fmt: skip
         return done | {f"optimizer.{name}": tensor for name, tensor in self.optimizer.state().items()}
 
     def restore(self, saved: dict[str, Tensor], path: Path) -> None:
         """Continue where `state` was taken."""
         if "key" not in saved or not torch.equal(saved["key"], self.key):
             raise ValueError(
-                f"{path} holds the state of another training (other settings, model, first batch or initial lens): "
-                "name another state_file, or delete it"
+                f"{path} holds the state of another training (other settings, model or initial lens): name another "
+                "state_file, or delete it"
             )
         self.step = int(saved["step"])
         self.w.copy_(saved["w"])
         self.losses.copy_(saved["losses"])
+        self.digests.copy_(saved["batches"])
         inner = {k.removeprefix("optimizer."): v for k, v in saved.items() if k.startswith("optimizer.")}
         self.optimizer.restore(inner)
+
+
+def _key(lens: TunedLens, settings: LensTraining) -> Tensor:
+    """What the training depends on but for its batches: the model counts as a whole, not only its readout."""
+    seen = lens.model
+    own = (settings, lens.weight.detach(), lens.bias.detach(), str(seen.device), seen.readout.hash())
+    return torch.frombuffer(bytearray.fromhex(content_key(own, seen.model, train_lens)), dtype=torch.uint8)
+
+
+def _digest(tokens: Tensor) -> Tensor:
+    content = repr((tuple(tokens.shape), tokens.dtype)).encode() + tokens.cpu().contiguous().numpy().tobytes()
+    return torch.frombuffer(bytearray(hashlib.sha256(content).digest()), dtype=torch.uint8)
+
+
+def _check_batches(run: _Run, batches: Batches, first: Tensor, path: Path) -> None:
+    """Compare the tokens of the steps that were taken with those of the same steps now."""
+    for step in range(run.step):
+        if not torch.equal(run.digests[step], _digest(batches(step) if step else first)):
+            raise ValueError(
+                f"{path} holds the state of another training (other tokens in the batch of step {step}): name another "
+                "state_file, or delete it"
+            )
 
 
 def _muon(w: Tensor, lens: TunedLens, settings: LensTraining) -> Optimizer:

@@ -1,6 +1,7 @@
 r"""`estimate_llc`: a learning coefficient whose settings are chosen, and whose trust is judged, by the library."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,9 @@ from .judge import Verdict, judge, remarks
 from .pilot import memory_budget, pilot
 from .trusted import TrustedEstimate
 
-# Full batch up to here: minibatch noise heats, and small data are no work.
-FULL_BATCH = 2048
-BATCH_SIZE = 1024
+# Full batch up to here: minibatch noise biases, and small data are no work.
+FULL_BATCH = 8192
+BATCH_SIZE = 2048
 STEPS_BETWEEN_DRAWS = 5
 LEAST_DRAWS = 200
 # Steps of a run grow by this factor between two looks.
@@ -31,7 +32,7 @@ def estimate_llc(
     loss: Loss,
     *,
     relative_error: float = 0.05,
-    max_steps: int = 30_000,
+    max_steps: int = 50_000,
     mask: dict[str, Tensor] | None = None,
     n_beta: float | None = None,
     localization: float = 1.0,
@@ -43,14 +44,17 @@ def estimate_llc(
     Chains of the thermostat `sgnht` start at $w^*$ with a time step from the curvature that pilots meet, and run until
     the second half of their draws gives a 95 % interval as narrow as asked *and* drift, R-hat, effective draws and the
     distance from $w^*$ agree. A second, independent run with half the time step must then agree too: it tells the
-    step's bias, and, being half as far in time, what the first run has not finished exploring. Otherwise everything is
-    repeated with a shorter step and twice the steps, until `max_steps` is spent. What is estimated is the mean of the
-    localised posterior at this `n_beta`, which differs from $\lambda$ itself by terms of order $1 / \log n\beta$.
+    step's bias, and, being half as far in time, what the first run has not finished exploring; the mean is that of
+    both. Otherwise everything is repeated, longer, and with half the time step if that is what changed the answer,
+    until `max_steps` is spent.
+
+    What is estimated is the mean of the localised posterior at this `n_beta`, which differs from $\lambda$ itself by
+    terms of order $1 / \log n\beta$.
 
     Args:
         model: trained: its parameters are $w^*$. Not modified.
-        data: a tensor or a tuple of tensors with a common first dimension $n$; all of it at each step up to 2048
-            samples, minibatches of 1024 beyond.
+        data: a tensor or a tuple of tensors with a common first dimension $n$; all of it at each step up to 8192
+            samples, minibatches of 2048 beyond.
         loss: `(model, batch) -> Tensor[batch]`, per-sample losses.
         relative_error: half-width asked of the 95 % interval over the estimate; of estimates below 1/2, the
             coefficient of a single regular direction, over 1/2.
@@ -100,11 +104,13 @@ def estimate_llc(
                            **settings | {"seed": 1000 * seed + 2 * attempt + 1})  # fmt: skip
             used += STEPS_BETWEEN_DRAWS * check_draws
             bias, width, again = _compare(verdict, check, relative_error)
-        wanted = 4 * num_draws * STEPS_BETWEEN_DRAWS  # twice the run, and its check
-        hopeless = bool(verdict.reasons) and not verdict.estimate.num_diverged
-        if hopeless or not (again or verdict.estimate.num_diverged) or used + wanted > max_steps:
+            verdict.estimate = verdict.estimate if again else _pooled(verdict, check)
+        longer = int(GROWTH * num_draws)
+        spent = 0.6 * (max_steps - used) < longer * STEPS_BETWEEN_DRAWS
+        lost = verdict.estimate.num_diverged > 0
+        if spent or not (again or lost):
             break
-        step_size, least = step_size / 4, 2 * num_draws
+        step_size, least = step_size / (4 if lost or abs(bias) > width else 1), longer
     reasons = verdict.reasons + ([again] if again else [])
     found_remarks = remarks(draws, verdict.estimate, target, relative_error)
     return replace(
@@ -120,7 +126,7 @@ def estimate_llc(
 def _num_chains(target: Target) -> int:
     """More chains where they are nearly free: a small model's step is spent on launching operations."""
     work = target.num_coordinates + target.num_samples
-    return 8 if work <= 20_000 else 4
+    return 32 if work <= 150 else 16 if work <= 600 else 8 if work <= 20_000 else 4
 
 
 def _run(
@@ -138,6 +144,13 @@ def _run(
         return not alive.any() or not judge(draws, relative_error).reasons
 
     return sample(model, data, loss, step_size=step_size, num_draws=most, stop=enough, stop_every=50, **settings)
+
+
+def _pooled(verdict: Verdict, check: xarray.Dataset) -> TrustedEstimate:
+    """Both runs' mean, by inverse squared widths; the width stays that of the first, which stopped where narrow."""
+    other = judge(check, 1.0)
+    share = verdict.half_width**2 / (verdict.half_width**2 + other.half_width**2)
+    return replace(verdict.estimate, mean=(1 - share) * verdict.estimate.mean + share * other.estimate.mean)
 
 
 def _compare(verdict: Verdict, check: xarray.Dataset, relative_error: float) -> tuple[float, float, str]:

@@ -98,10 +98,10 @@ class LearningCoefficient:
 
         $$\sqrt{\max(t_{E - 1}\, s_E,\; t_{C - 1}\, s_C)^2 + (1.5\, d)^2}$$
 
-        at 95 %, with the standard error $s_E$ from $E$ effective draws, $s_C$ from the spread of the $C$ chains' means,
-        Student's $t$ (at least one degree of freedom) and the drift $d$. A mean that relaxes exponentially on the time
-        scale of the kept draws has 1.5 times the drift between its thirds still before it. Use four chains or more: with
-        two, $t_1 = 12.7$; a single chain has no $s_C$, and its interval knows only what that chain has seen.
+        at 95 %, with the standard error $s_E$ from $E$ effective draws, $s_C$ from the spread of the means of the $C$
+        chains, Student's $t$ (at least one degree of freedom) and the drift $d$. A mean that relaxes exponentially on
+        the time scale of the kept draws has 1.5 times the drift between its thirds still before it. Use four chains or
+        more: with two, $t_1 = 12.7$; a single chain has no $s_C$, and its interval knows only what it has seen.
 
         Args:
             level: nominal coverage, in (0, 1).

@@ -4,18 +4,19 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 import xarray
 
 from devinterp_core.sampler.curvature import MAX_SAMPLES, hessian_product
 from devinterp_core.sampler.target import Target
-from devinterp_core.vectorized import Evaluator, kept_random_state, map_batch, seed_global
+from devinterp_core.vectorized import Evaluator, kept_random_state, seed_global, split_batch, tensors_of
 
 from .trusted import TrustedEstimate, trusted
 
 # The coefficient of one regular direction: relative errors are of the estimate or of this, whichever is larger.
 ABSOLUTE_FLOOR = 0.5
 LARGEST_R_HAT = 1.05
-LEAST_ESS = 50.0
+LEAST_ESS = 100.0
 # Growth of the squared distance between the first and the last third of the kept draws that counts as spreading.
 LARGEST_SPREADING = 0.15
 
@@ -84,9 +85,9 @@ def judge(draws: xarray.Dataset, relative_error: float) -> Verdict:
     growth, error = spreading(late)
     if growth > LARGEST_SPREADING + 2 * error:
         say(
-            f"not converged: the chains are still spreading, their squared distance from w* grew by {growth:.0%} "
-            f"between the first and the last third of the kept draws (virial ratio {estimate.virial_ratio:.2f}, 1 where all "
-            "directions are explored); raise max_steps, or localization"
+            f"not converged: the chains are still spreading: their squared distance from w* grew by {growth:.0%} "
+            f"between the first and the last third of the kept draws (virial ratio {estimate.virial_ratio:.2f}, 1 "
+            "where all directions are explored); raise max_steps, or localization"
         )
     return verdict
 
@@ -113,7 +114,9 @@ def spreading(draws: xarray.Dataset) -> tuple[float, float]:
 
 
 def localization_sensitivity(draws: xarray.Dataset) -> tuple[float, float]:
-    r"""$d\hat\lambda / d\ln\gamma = -\mathrm{Cov}(n\beta\,\Delta L,\; \tfrac{\gamma}{2}\lVert w - w^*\rVert^2)$ with its error.
+    r"""How the estimate changes with the localisation, and the standard error of that.
+
+    $$\frac{d\hat\lambda}{d\ln\gamma} = -\mathrm{Cov}(n\beta\,\Delta L,\; \tfrac{\gamma}{2}\lVert w - w^*\rVert^2)$$
 
     An identity of the exact posterior; estimated in each chain and averaged over them.
     """
@@ -125,16 +128,19 @@ def localization_sensitivity(draws: xarray.Dataset) -> tuple[float, float]:
 
 
 def gradient_step_gain(target: Target) -> float:
-    r"""$n\beta$ times the loss that the best step along the gradient at $w^*$ gains: $\lVert g\rVert^4 / (2 g^\top H g)$.
+    r"""$n\beta$ times the loss that the best step along the gradient $g$ gains: $\lVert g\rVert^4 / 2 g^\top H g$.
 
     0 at a critical point, infinite where the loss curves downwards along its gradient. A lower bound, to second order,
     on how far $w^*$ is above the nearest minimum, in the units of $\hat\lambda$.
     """
-    batch = map_batch(lambda t: t[:MAX_SAMPLES], target.data)
+    gradient = torch.zeros_like(target.centre, dtype=torch.float64)
     with kept_random_state(target.centre.device):
-        seed_global(0, target.centre.device)
         evaluator = Evaluator(target.model, target.loss, target.names, trace=False)
-        gradient = evaluator.alone(target.centre, batch, gradient=True)[1]
+        for batch in split_batch(target.data, target.num_samples if target.coupled else MAX_SAMPLES):
+            seed_global(0, target.centre.device)
+            share = len(tensors_of(batch)[0]) / target.num_samples
+            gradient += share * evaluator.alone(target.centre, batch, gradient=True)[1].double()
+    gradient = gradient.to(target.centre)
     gradient = target.n_beta * (gradient if target.mask is None else gradient * target.mask)
     squared = float(gradient.double().square().sum())
     if squared == 0:
@@ -151,8 +157,9 @@ def remarks(draws: xarray.Dataset, estimate: TrustedEstimate, target: Target, re
     below = int((estimate.per_chain < 0).sum())
     if below and estimate.interval().high < 0.5 * abs(estimate.mean) and estimate.mean < 0:
         found.append(
-            f"w* is no minimum: {below} of {len(estimate.per_chain)} chains lie below its loss, by {-estimate.mean:.3g} "
-            "in units of the estimate, and a learning coefficient cannot be negative; train further, or raise localization"
+            f"w* is no minimum: {below} of {len(estimate.per_chain)} chains lie below its loss, by "
+            f"{-estimate.mean:.3g} in units of the estimate, and a learning coefficient cannot be negative; "
+            "train further, or raise localization"
         )
     elif below or gain > max(tolerance, 0.1):
         lower = "" if not below else f"{below} of {len(estimate.per_chain)} chains have a negative mean; "
@@ -174,6 +181,7 @@ def remarks(draws: xarray.Dataset, estimate: TrustedEstimate, target: Target, re
     if estimate.virial_ratio - 1 > max(0.1, 3 * estimate.virial_standard_error):
         found.append(
             f"the chains are too hot: virial ratio {estimate.virial_ratio:.2f} ± {estimate.virial_standard_error:.2g} "
-            "where 1 is right, so the estimate is too high, by up to the same factor: minibatch noise or too long a step"
+            "where 1 is right, so the estimate is too high, by up to the same factor: minibatch noise or too long a "
+            "step"
         )
     return found

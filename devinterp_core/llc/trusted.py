@@ -44,8 +44,8 @@ class TrustedEstimate(LearningCoefficient):
     def interval(self, level: float = 0.95) -> Interval:
         r"""As `LearningCoefficient.interval`, but only of the drift beyond its own standard error.
 
-        In level chains the drift $d$ has the standard error $\sqrt 6\, s_E$; here, where an independent run has to agree,
-        $\sqrt{\max(0, d^2 - 6 s_E^2)}$ takes its place. A significant `step_bias` adds to the part `drift`.
+        In level chains the drift $d$ has the standard error $\sqrt 6\, s_E$; here, where an independent run has to
+        agree, $\sqrt{\max(0, d^2 - 6 s_E^2)}$ takes its place. A significant `step_bias` adds to the part `drift`.
         """
         own = super().interval(level)
         beyond = max(0.0, 1 - 6 * self.standard_error**2 / self.drift**2) if self.drift and self.ess else 1.0
@@ -64,7 +64,8 @@ class TrustedEstimate(LearningCoefficient):
             f"  R-hat {self.r_hat:.3f}, {self.ess:.0f} effective draws, drift {self.drift:+.2g}, "
             f"virial ratio {virial}{bias}",
             f"  {self.method}, step size {self.step_size:.2g}, {self.num_chains} chains of {self.num_steps:,} steps, "
-            f"the second half kept; n_beta {self.n_beta:.4g}, localization {self.localization:g}, batch {self.batch_size}",
+            f"the second half kept; n_beta {self.n_beta:.4g}, localization {self.localization:g}, batch "
+            f"{self.batch_size}",
         ]
         return "\n".join([*lines, *(f"  ! {warning}" for warning in self.warnings)])
 

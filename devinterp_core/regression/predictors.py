@@ -129,13 +129,15 @@ def _check_sequences(inputs: Tensor, targets: Tensor) -> None:
             "inputs must have shape [..., example, dim] and targets [..., example], neither empty; "
             f"got {tuple(inputs.shape)} and {tuple(targets.shape)}"
         )
+    if not (inputs.is_floating_point() and targets.is_floating_point()):
+        raise ValueError(f"inputs and targets must be real floating-point numbers, got {inputs.dtype}, {targets.dtype}")
     if not (torch.isfinite(inputs).all() and torch.isfinite(targets).all()):
         raise ValueError("inputs and targets must be finite numbers")
 
 
 def _check_noise(noise_variance: float) -> None:
-    if not noise_variance > 0:
+    if not 0 < noise_variance < float("inf"):
         raise ValueError(
-            f"noise_variance must be positive for a Bayes predictor, got {noise_variance}; "
+            f"noise_variance must be positive and finite for a Bayes predictor, got {noise_variance}; "
             "without noise use least_squares_prediction"
         )

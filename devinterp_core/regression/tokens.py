@@ -20,7 +20,7 @@ def to_tokens(sequences: Sequences) -> Float[Tensor, "*batch position width"]:
         sequences: inputs [..., example, dim] and targets [..., example].
 
     Raises:
-        ValueError: if these shapes do not match.
+        ValueError: if these shapes or the dtypes do not match.
     """
     inputs, targets = sequences
     if inputs.ndim < 2 or inputs.shape[:-1] != targets.shape:
@@ -28,6 +28,8 @@ def to_tokens(sequences: Sequences) -> Float[Tensor, "*batch position width"]:
             "inputs must have shape [..., example, dim] and targets [..., example]; "
             f"got {tuple(inputs.shape)} and {tuple(targets.shape)}"
         )
+    if inputs.dtype != targets.dtype or not inputs.is_floating_point():
+        raise ValueError(f"inputs and targets must be of one floating-point type, got {inputs.dtype}, {targets.dtype}")
     *batch, num_examples, dim = inputs.shape
     tokens = inputs.new_zeros(*batch, num_examples, 2, dim + 1)
     tokens[..., 0, 1:] = inputs

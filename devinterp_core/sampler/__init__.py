@@ -1,9 +1,9 @@
 """The localised tempered posterior of a model, and vectorised chains that sample it.
 
     target      the posterior of a validated problem
-    private     a copy of the caller's model
     checks      what a loss must be
     settings    what a run is asked to do
+    numbers     arguments that are numbers
     methods     one update rule a module
     noise       the chains' random numbers
     observe     what is looked at beside the loss
@@ -12,7 +12,6 @@
     engine      jobs of chains, one after the other, saved and resumed
     checkpoint  the file of a run
     run, many   `sample`, `sample_many`
-    alike       whether models are one architecture
     components  parts of a model, each with coordinates of its own
     lockstep    their chains
     curvature   the largest of the potential

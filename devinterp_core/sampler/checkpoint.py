@@ -1,6 +1,8 @@
 """Saving and resuming a run: tensors with a checksum, keyed by everything that the draws depend on."""
 
 import json
+import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +13,32 @@ from torch import Tensor
 from devinterp_core.content import content_key
 from devinterp_core.files import load_tensors, save_tensors
 
+from .settings import Settings
 from .target import Target
 
 
-def run_key(target: Target, attributes: dict[str, Any], *more: object) -> str:
+def checkpoint_path(checkpoint: object) -> Path | None:
+    """The path of a checkpoint.
+
+    Raises:
+        TypeError: no path.
+    """
+    if checkpoint is None:
+        return None
+    if not isinstance(checkpoint, (str, os.PathLike)) or "\0" in str(checkpoint) or not str(checkpoint):
+        raise TypeError(f"checkpoint must be the path of a file or None, got {checkpoint!r}")
+    return Path(checkpoint)
+
+
+def run_key(target: Target, run: Settings, attributes: dict[str, Any], *more: object) -> str:
     """Hash of settings, model, centre, mask, data, loss and whatever else is given."""
     problem = {
         "names": target.names, "shapes": [tuple(shape) for shape in target.shapes], "n_beta": target.n_beta,
         "localization": target.localization, "centre": target.centre, "centres": target.centres, "mask": target.mask,
         "data": target.data, "own_data": target.own_data, "chains_of_model": target.chains_of_model,
     }  # fmt: skip
-    return content_key("sampler", attributes, problem, target.loss, target.model, *more)
+    settings = asdict(run) | {"checkpoint_every": None, "stop_every": None}  # neither changes a draw
+    return content_key("sampler", settings, attributes, problem, target.loss, target.model, *more)
 
 
 def save(path: Path, key: str, content: dict[str, Any]) -> None:
@@ -37,7 +54,10 @@ def load(path: Path, key: str) -> dict[str, Any] | None:
     Raises:
         ValueError: if the file is not a checkpoint, is damaged, or belongs to another run; it is left untouched.
     """
-    if not path.exists():
+    try:
+        if not path.exists() or path.is_dir():  # a folder is refused where it would be written
+            return None
+    except OSError:
         return None
     try:
         tensors, metadata = load_tensors(path)

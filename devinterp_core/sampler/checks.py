@@ -3,14 +3,24 @@
 import torch
 from torch import Tensor, nn
 
-from devinterp_core.vectorized import Batch, Evaluator, Loss, kept_random_state, map_batch, seed_global, tensors_of
+from devinterp_core.vectorized import (
+    Batch,
+    Evaluator,
+    Loss,
+    kept_random_state,
+    map_batch,
+    private_copy,
+    seed_global,
+    tensors_of,
+)
 
 # Samples, from all over the data, on which a loss is looked at.
 FEW = 12
 
 
 def check_loss(
-    model: nn.Module, loss: Loss, names: tuple[str, ...], centre: Tensor, data: Batch, batch_size: int | None
+    model: nn.Module, loss: Loss, names: tuple[str, ...], centre: Tensor, mask: Tensor | None, data: Batch,
+    batch_size: int | None,
 ) -> tuple[bool, bool]:
     """Evaluate the loss on a few samples: twice, with other random numbers, in another order, in parts.
 
@@ -19,6 +29,7 @@ def check_loss(
         loss: per-sample losses.
         names: sampled parameters.
         centre: their values, flattened.
+        mask: which of them move; None means all.
         data: all of it.
         batch_size: of minibatches; None where every evaluation is of all data.
 
@@ -27,7 +38,8 @@ def check_loss(
 
     Raises:
         ValueError: losses of another shape or type, a forward pass that writes into parameters or buffers or keeps a
-            state, a loss that does not use the model, minibatches of a loss that depends on its whole batch.
+            state, a model that does not follow its parameters, a loss that does not use the model, minibatches of a
+            loss that depends on its whole batch.
     """
     num_samples = len(tensors_of(data)[0])
     few = min(num_samples, FEW)
@@ -41,7 +53,10 @@ def check_loss(
             seed_global(seed, centre.device)
             return evaluator.alone(w.clone(), batch)[0]
 
-        found = losses(batch)
+        try:
+            found = losses(batch)
+        except Exception as error:
+            raise ValueError(f"the loss fails on the first samples of data: {type(error).__name__}: {error}") from error
         _check_form(found, few)
         _check_writes(evaluator, names, centre, batch)
         if not torch.equal(found.nan_to_num(), losses(batch).nan_to_num()):
@@ -50,10 +65,13 @@ def check_loss(
                 "of torch: it keeps a state, or takes numbers from random, NumPy or the clock. Draw them beforehand "
                 "and make them part of the data"
             )
+        _check_aliases(losses, model, loss, names, batch, _beside(centre, mask))
         random = not torch.equal(found.nan_to_num(), losses(batch, seed=1).nan_to_num())
         seed_global(0, centre.device)
-        evaluator.alone(centre.clone(), batch, gradient=True)  # raises where no gradient reaches the parameters
-        coupled = not random and few > 1 and _coupled(losses, batch, few, centre)
+        gradient = evaluator.alone(centre.clone(), batch, gradient=True)[1]  # raises where none reaches the parameters
+        if not random and not (gradient if mask is None else gradient * mask).any():
+            _check_constant(losses, batch, _beside(centre, mask))
+        coupled = not random and few > 1 and _coupled(losses, batch, few, centre, _beside(centre, mask))
     if coupled and batch_size is not None:
         raise ValueError(
             "the loss of a sample depends on the other samples of its batch (batch statistics, pairs within the batch, "
@@ -94,9 +112,43 @@ def _same(a: Tensor, b: Tensor) -> bool:
     return torch.equal(a.nan_to_num(), b.nan_to_num()) if a.is_floating_point() else torch.equal(a, b)
 
 
-def _coupled(losses, batch: Batch, few: int, centre: Tensor) -> bool:
+def _check_aliases(losses, model: nn.Module, loss: Loss, names: tuple[str, ...], batch: Batch, beside: Tensor) -> None:
+    """Moving the parameters in their places must be the same as exchanging them, which is how chains are evaluated."""
+    moved, parts = private_copy(model, share=False), beside
+    with torch.no_grad():
+        for name in names:
+            parameter = moved.get_parameter(name)
+            part, parts = parts[: parameter.numel()], parts[parameter.numel() :]
+            parameter.copy_(part.view_as(parameter))
+        exchanged = losses(batch, w=beside)
+        seed_global(0, beside.device)
+        plain = loss(moved, batch)
+    tolerance = 4 * torch.finfo(plain.dtype).eps ** 0.5 * float(plain.abs().max().nan_to_num(1.0))
+    if not torch.allclose(exchanged, plain, rtol=0, atol=tolerance + 1e-12, equal_nan=True):
+        raise ValueError(
+            "a part of the model does not follow its parameters: beside w* the loss is another one when the parameters "
+            "are moved in their places than when they are exchanged. Is a weight kept under a second name (in a list, "
+            "in a closure), or was something computed from it beforehand?"
+        )
+
+
+def _beside(centre: Tensor, mask: Tensor | None) -> Tensor:
+    """A point near w*."""
+    offset = 0.03 * centre.std(correction=0).clamp_min(1e-3) * torch.linspace(-1, 1, len(centre)).to(centre)
+    return centre + (offset + 1e-4 if mask is None else (offset + 1e-4) * mask)
+
+
+def _check_constant(losses, batch: Batch, beside: Tensor) -> None:
+    """Without a gradient at w* the loss has to change somewhere near."""
+    if torch.equal(losses(batch).nan_to_num(), losses(batch, w=beside).nan_to_num()):
+        raise ValueError(
+            "no gradient reaches the parameters that move, and near w* the loss does not change with them: does it use "
+            "the model that it is handed, is it multiplied by zero, are the units dead?"
+        )
+
+
+def _coupled(losses, batch: Batch, few: int, centre: Tensor, beside: Tensor) -> bool:
     """Whether losses change with the other samples, at w* or beside it."""
-    beside = centre + 0.03 * centre.std(correction=0).clamp_min(1e-3) * torch.linspace(-1, 1, len(centre)).to(centre)
     first = max(1, few // 3)
     for w in (beside, centre):
         together = losses(batch, w=w)

@@ -13,11 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from devinterp_core.vectorized import Batch, Evaluator, Loss, PerSampleLoss, map_batch
+from devinterp_core.vectorized import Batch, Evaluator, Loss, PerSampleLoss, kept_random_state, map_batch
 from devinterp_core.vectorized.bytes import bytes_written
+from devinterp_core.vectorized.gradients import check_gradient
 
 from .settings import Settings
-from .target import Target, checked_mask, make_target, masked_target
+from .target import Target, check_model, checked_mask, make_target, masked_target
 
 # Bytes written in one evaluation of the components that are evaluated together: beyond the caches, more is slower.
 STACK_BYTES = 128 * 2**20
@@ -57,6 +58,7 @@ def make_components(
     """
     if not masks:
         raise ValueError("no masks: give at least one component, name -> {parameter: boolean tensor}")
+    check_model(model)
     parameters = dict(model.named_parameters())
     checked = {}
     for name, mask in masks.items():
@@ -115,6 +117,36 @@ class ScatteredStack:
         return losses.movedim(2, 0), gradient.view(w.shape[1], w.shape[0], -1).transpose(0, 1)
 
 
+class WholeStack:
+    """Components of a model whose backward pass computes anew what the forward pass did (recomputed activations).
+
+    The parameters have to stay in their places until the gradient is there, so that the whole model is differentiated
+    and the component's coordinates are taken from its gradient.
+
+    Args:
+        components: alike in names and size.
+        trace: whether they will be evaluated hundreds of times.
+        memory: bytes that an evaluation may write; None means no limit.
+    """
+
+    def __init__(self, components: list[Component], trace: bool, memory: int | None = None):
+        self.components, whole = components, components[0].whole
+        memory = None if whole.coupled else memory
+        self.evaluator = Evaluator(
+            whole.model, whole.loss, whole.names, trace=trace, memory=memory, random=whole.random
+        )
+
+    def losses_and_gradient(self, w: Tensor, batch: Batch, shared: bool) -> tuple[Tensor, Tensor]:
+        losses, gradients = [], []
+        for component, own in zip(self.components, w, strict=True):
+            index = component.index.expand(len(own), -1)
+            point = component.whole.centre.expand(len(own), -1).scatter(1, index, own)
+            found, blocks = self.evaluator.losses_and_gradient(point, batch, shared)
+            losses.append(found)
+            gradients.append(torch.cat(blocks, dim=1).gather(1, index))
+        return torch.stack(losses), torch.stack(gradients)
+
+
 def stacks_of(components: list[Component], run: Settings, trace: bool) -> list[Stack]:
     """Components of one kind together, as many as are worth evaluating at once."""
     kinds: dict[tuple, list[Component]] = {}
@@ -125,6 +157,12 @@ def stacks_of(components: list[Component], run: Settings, trace: bool) -> list[S
         evaluator = Evaluator(Scattered(alike[:1]), scattered_losses, ("own",), trace=False)
         target = alike[0].target
         few = map_batch(lambda t: t[:8], target.data)
+        try:
+            with kept_random_state(target.centre.device):
+                check_gradient(evaluator.alone, target.centre, evaluator.segments, few)
+        except (RuntimeError, ValueError):  # what is wrong with the model as a whole is said when it is evaluated
+            stacks.append(WholeStack(alike, trace, run.memory_budget))
+            continue
         fixed, each = bytes_written(lambda b, e=evaluator, c=target.centre: e.alone(c, b, True), few, 8)
         written = run.num_chains * (fixed + each * (run.batch_size or target.num_samples))
         size = max(1, min(len(alike), int(STACK_BYTES // max(1, written))))

@@ -19,6 +19,7 @@ from .components import Component, Stack, component_evaluator
 from .engine import check_divergence, run_jobs
 from .methods import METHODS
 from .observe import Observable, Observed, checked_observables
+from .records import check_records
 from .run import attributes, make_observers
 from .settings import Settings
 from .target import Target
@@ -50,13 +51,14 @@ def sample_components(
         raise ValueError(f"keep_parameters needs components of one size, got {sorted(set(dimensions))} coordinates")
     observables = checked_observables(whole, observe, run.num_chains * len(components), run.memory_budget)
     _check_size(stacks, run)
+    check_records(run, run.num_chains * len(components), max(dimensions))
     attrs = attributes(target, run, run.num_chains)
     baseline = torch.full((1, target.num_samples), torch.nan, dtype=target.centre.dtype, device=target.centre.device)
     names = [component.name for component in components]
     arrays = run_jobs(
         [partial(StackJob, stack, run, observables, baseline) for stack in stacks],
         run, device=target.centre.device, progress=progress, checkpoint=checkpoint,
-        key=lambda: run_key(whole, attrs, observables, names, [c.index for c in components],
+        key=lambda: run_key(whole, run, attrs, observables, names, [c.index for c in components],
                             [c.whole.names for c in components], [type(stack).__name__ for stack in stacks]),
         shared={"baseline": baseline},
     )  # fmt: skip

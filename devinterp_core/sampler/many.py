@@ -8,13 +8,13 @@ import torch
 import xarray
 from torch import Tensor, nn
 
+from devinterp_core.content import module_difference
 from devinterp_core.vectorized import Batch, Loss, tensors_of
 
-from .alike import check_alike
 from .observe import Observed
 from .run import draw_all
 from .settings import Settings
-from .target import Target, make_target
+from .target import Target, check_model, make_target
 
 
 def sample_many(
@@ -74,12 +74,22 @@ def sample_many(
     each = list(data) if isinstance(data, list) else [data] * len(models)
     if len(each) != len(models):
         raise ValueError(f"{len(each)} data sets were given for {len(models)} models; give one, or one for each")
-    check_alike(models)
+    for model in models:
+        check_model(model)
+    for index, model in enumerate(models):
+        difference = module_difference(models[0], model)
+        if difference is not None:
+            raise ValueError(
+                f"models[{index}] is of another architecture than models[0], {difference}: the program for all is made "
+                "from the first. Sample them one by one, or make the difference a parameter that the mask freezes"
+            )
     shared = {"n_beta": n_beta, "localization": localization, "mask": mask, "train_mode": train_mode,
               "batch_size": run.batch_size}  # fmt: skip
     targets = [make_target(model, own, loss, **shared) for model, own in zip(models, each, strict=True)]
     first = targets[0]
     for index, target in enumerate(targets):
+        if (target.names, target.shapes) != (first.names, first.shapes):
+            raise ValueError(f"models[{index}] is of another architecture than models[0]: other parameters or shapes")
         if [t.shape for t in tensors_of(target.data)] != [t.shape for t in tensors_of(first.data)]:
             raise ValueError(f"the data set of models[{index}] has another shape than that of models[0]")
         _check_frozen(target, first, index)

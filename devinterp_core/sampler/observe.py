@@ -72,6 +72,8 @@ def checked_observables(
             another shape on them, moments that do not fit into the memory budget.
         TypeError: neither data nor a function.
     """
+    if observe is not None and not isinstance(observe, Mapping):
+        raise TypeError(f"observe must be a dict of data, functions or Observables, got {type(observe).__name__}")
     found = {}
     for name, given in (observe or {}).items():
         if name in RESERVED or name.endswith(("_mean", "_covariance")):

@@ -6,6 +6,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .settings import Settings
+
+# Records that fit into a machine on which anything runs.
+LEAST_LIMIT = 4 * 2**30
+
+
+def check_records(run: Settings, num_chains: int, num_coordinates: int) -> None:
+    """Refuse a run whose records cannot be held.
+
+    Raises:
+        ValueError: with the memory that they would take.
+    """
+    numbers = 4 + (num_coordinates if run.keep_parameters else 0)
+    size = 8 * num_chains * (run.num_draws * numbers + run.num_burnin_records)
+    if size > max(LEAST_LIMIT, run.memory_budget):
+        raise ValueError(
+            f"the records of {run.num_draws} draws of {num_chains} chains would take {size / 2**30:.3g} GiB: ask for "
+            "fewer draws (num_steps_between_draws), do not keep parameters, or raise memory_budget"
+        )
+
 
 class Records:
     """Tensors `[draw, chain, ...]` of one group of chains, filled draw by draw; moments of what is not kept."""

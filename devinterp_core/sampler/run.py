@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,10 +16,11 @@ from devinterp_core.draws import make_draws, split_chains
 from devinterp_core.vectorized import Batch, Evaluator, Loss, kept_random_state, map_batch
 
 from .chains import ChainGroup
-from .checkpoint import run_key
+from .checkpoint import checkpoint_path, run_key
 from .engine import TRACE_FROM, check_divergence, run_jobs
 from .methods import METHODS
 from .observe import OBSERVE_CHUNK, Observable, Observed, Observer, checked_observables
+from .records import check_records
 from .settings import Settings
 from .target import Target, make_target
 
@@ -123,7 +123,9 @@ def draw_all(
     stop: Callable[[xarray.Dataset], bool] | None = None,
 ) -> xarray.Dataset:
     """Advance all chains of all models, group by group."""
+    place = checkpoint_path(checkpoint)
     observables = checked_observables(target, observe, run.num_chains, run.memory_budget)
+    check_records(run, target.num_models * run.num_chains, target.num_coordinates)
     bytes_a_chain = METHODS[run.method].copies * target.num_coordinates * target.centre.element_size()
     group_size = int(max(1, min(run.num_chains, run.memory_budget // bytes_a_chain)))
     attrs = attributes(target, run, group_size)
@@ -137,8 +139,8 @@ def draw_all(
     ]
     arrays = run_jobs(
         jobs, run, device=target.centre.device, progress=progress,
-        checkpoint=None if checkpoint is None else Path(checkpoint),
-        key=lambda: run_key(target, attrs, observables),
+        checkpoint=place,
+        key=lambda: run_key(target, run, attrs, observables),
         stop=None if stop is None else lambda found: stop(make_draws(found, target.dimension, attrs)),
     )  # fmt: skip
     joined = {name: np.concatenate([group[name] for group in arrays]) for name in arrays[0]}

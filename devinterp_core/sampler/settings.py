@@ -1,10 +1,10 @@
 """The settings of a run that do not depend on the problem, checked."""
 
 import math
-import operator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from .methods import METHODS
+from .numbers import integer, number
 
 LEAST = {
     "num_chains": 1, "num_draws": 1, "num_burnin": 0, "num_steps_between_draws": 1, "batch_size": 1,
@@ -42,18 +42,15 @@ class Settings:
             value = getattr(self, name)
             if value is None and name == "batch_size":
                 continue
-            number = _integer(value)
-            if number is None or number < least:
+            whole = integer(value)
+            if whole is None or whole < least:
                 raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
-            object.__setattr__(self, name, number)
-        seed = _integer(self.seed)
+            object.__setattr__(self, name, whole)
+        seed = integer(self.seed)
         if seed is None or not 0 <= seed < 2**40:
             raise ValueError(f"seed must be an integer in [0, 2^40), got {self.seed!r}: equal seeds give equal draws")
         object.__setattr__(self, "seed", seed)
-        try:
-            step_size = float(self.step_size)
-        except (TypeError, ValueError):
-            raise TypeError(f"step_size must be a number, got {self.step_size!r}") from None
+        step_size = number("step_size", self.step_size)
         if not (0 < step_size < math.inf):
             raise ValueError(f"step_size must be positive and finite, got {self.step_size}")
         object.__setattr__(self, "step_size", step_size)
@@ -72,18 +69,3 @@ class Settings:
     def num_steps(self) -> int:
         """Steps of a whole run."""
         return self.num_burnin + self.num_draws * self.num_steps_between_draws
-
-    @classmethod
-    def names(cls) -> list[str]:
-        """What a run can be asked for."""
-        return [field.name for field in fields(cls)]
-
-
-def _integer(value: object) -> int | None:
-    """A Python integer for whatever is one (of NumPy too, and an integer tensor of one element); else None."""
-    if isinstance(value, bool):
-        return None
-    try:
-        return operator.index(value)
-    except TypeError:
-        return None

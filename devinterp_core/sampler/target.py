@@ -13,10 +13,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from devinterp_core.vectorized import Batch, Loss, tensors_of
+from devinterp_core.vectorized import Batch, Loss, private_copy, tensors_of
 
 from .checks import check_loss
-from .private import private_copy
+from .numbers import number
 
 # Sixteen bits do not hold a step beside its parameter, and a posterior over complex numbers is not defined here.
 DTYPES = (torch.float32, torch.float64)
@@ -81,6 +81,22 @@ class Target:
         return self.num_coordinates if self.mask is None else int(self.mask.sum())
 
 
+def check_model(model: object) -> None:
+    """Refuse what is no module, or one whose parameters are not there or cannot be exchanged.
+
+    Raises:
+        TypeError: no module, or a scripted one.
+        ValueError: parameters without values.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, its parameters being w*, got {type(model).__name__}")
+    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+        raise TypeError("a scripted module cannot exchange its parameters: give the module before torch.jit.script")
+    for name, parameter in model.named_parameters():
+        if isinstance(parameter, nn.parameter.UninitializedParameter) or parameter.is_meta:
+            raise ValueError(f"the parameter {name} has no values yet: run the model once, or load its weights")
+
+
 def checked_batch(data: object, name: str, device: torch.device) -> Batch:
     """Check that `data` is a tensor or a tuple of finite tensors of one length, and move it to `device`."""
     if not isinstance(data, (Tensor, tuple, list)):
@@ -97,9 +113,15 @@ def checked_batch(data: object, name: str, device: torch.device) -> Batch:
         )
     if len(tensors[0]) == 0:
         raise ValueError(f"{name} is empty")
+    if any(t.is_meta for t in tensors):
+        raise ValueError(f"{name} holds tensors without values (of the meta device)")
     for t in tensors:
         if (t.is_floating_point() or t.is_complex()) and not torch.isfinite(t).all():
-            raise ValueError(f"{name} holds NaN or infinite values ({int((~torch.isfinite(t)).sum())} of {t.numel()})")
+            bad = ~torch.isfinite(t)
+            first = int(bad.flatten(1).any(1).nonzero()[0]) if t.ndim > 1 else int(bad.nonzero()[0])
+            raise ValueError(
+                f"{name} holds NaN or infinite values ({int(bad.sum())} of {t.numel()}, the first in sample {first})"
+            )
     moved = tuple(t.detach().to(device) for t in tensors)
     return moved[0] if isinstance(data, Tensor) else moved
 
@@ -135,8 +157,7 @@ def make_target(
             value for a sample depends on the other samples of its minibatch.
         TypeError: data or mask that are not tensors, a scripted module.
     """
-    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
-        raise TypeError("a scripted module cannot exchange its parameters: give the module before torch.jit.script")
+    check_model(model)
     parameters = dict(model.named_parameters())
     if mask is None:
         chosen = {name: None for name, p in parameters.items() if p.requires_grad}
@@ -166,6 +187,7 @@ def make_target(
         if n < 2:
             raise ValueError("n = 1: the default n_beta = n / log n is infinite; give more data or an explicit n_beta")
         n_beta = n / math.log(n)
+    n_beta, localization = number("n_beta", n_beta), number("localization", localization)
     if not (math.isfinite(n_beta) and n_beta > 0):
         raise ValueError(f"n_beta must be positive and finite, got {n_beta}")
     if not (math.isfinite(localization) and localization >= 0):
@@ -176,7 +198,7 @@ def make_target(
     private = private_copy(model)
     if not train_mode:
         private.eval()
-    random, coupled = check_loss(private, loss, names, centre, batch, batch_size)
+    random, coupled = check_loss(private, loss, names, centre, flat_mask, batch, batch_size)
     return Target(
         model=private,
         loss=loss,
@@ -185,8 +207,8 @@ def make_target(
         shapes=tuple(parameters[n].shape for n in names),
         centre=centre,
         mask=flat_mask,
-        n_beta=float(n_beta),
-        localization=float(localization),
+        n_beta=n_beta,
+        localization=localization,
         random=random,
         coupled=coupled,
     )

@@ -28,18 +28,21 @@ def assimilate(
         log_likelihoods: one for each block of data, independent given the particle.
         initial_particles: independent draws from the prior.
         generator: source of all randomness.
-        settings: further arguments of `temper`, the same for every block.
+        settings: further arguments of `temper` but `temperatures`, the same for every block.
 
     Returns:
         `particles`, `weight` and `log_evidence` (of all data so far) as in `temper`, with the dimension `block`.
 
     Raises:
-        ValueError: if there is no block, or as `temper`.
+        ValueError: if there is no block, `temperatures` other than 1 are asked for, or as `temper`.
 
     Reference: Chopin (2002), *A sequential particle filter method for static models*.
     """
     if not log_likelihoods:
         raise ValueError("log_likelihoods is empty: give one log-likelihood for each block of data")
+    if list(settings.pop("temperatures", [1.0])) != [1.0]:
+        raise ValueError("assimilate takes in each block whole, at temperature 1: to stop on the way use temper, to "
+                         "weigh a block otherwise scale its log-likelihood")  # fmt: skip
     density, w, posteriors = log_prior, initial_particles, []
     for block in log_likelihoods:
         draws = temper(density, block, w, generator=generator, **settings).isel(temperature=0, drop=True)

@@ -149,6 +149,8 @@ def temper(
 def _check(particles, generator, temperatures, conditional_ess, resample_below, num_leapfrog, max_moves, max_stages):
     if particles.shape[0] < 2 or particles.shape[1] < 1:
         raise ValueError(f"need at least 2 particles and 1 coordinate, got shape {tuple(particles.shape)}")
+    if particles.dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"initial_particles must be float32 or float64, got {particles.dtype}")
     if not particles.isfinite().all():
         raise ValueError("initial_particles hold NaN or infinity")
     if generator.device.type != particles.device.type:
@@ -204,7 +206,8 @@ def _move(densities, w, prior, likelihood, gradient, temperature, factor, step_s
         momentum = momentum + epsilon / 2 * (slope @ factor)
     change = new_prior + temperature * new_likelihood - momentum.square().sum(1) / 2 - energy
     uniform = torch.rand(count, generator=generator, device=w.device, dtype=w.dtype)
-    accept = uniform.log() < change  # a proposal that is not a number compares false: rejected
+    # A proposal that is not a number compares false: rejected; one of infinite density is none of a distribution.
+    accept = (uniform.log() < change) & (change < math.inf)
     w, gradient = torch.where(accept[:, None], proposal, w), torch.where(accept[:, None], slope, gradient)
     prior, likelihood = torch.where(accept, new_prior, prior), torch.where(accept, new_likelihood, likelihood)
     return w, prior, likelihood, gradient, accept

@@ -19,7 +19,12 @@ def systematic_resample(
 
     One uniform $u$ sets all the points $(u + i)/N$ at which the cumulative weights are read, so the number of copies
     has mean $N W_i$ and less variance than independent draws.
+
+    Raises:
+        ValueError: weights that are negative, not finite or all zero.
     """
+    if weights.is_complex() or not (weights >= 0).all() or not 0 < float(weights.double().sum()) < math.inf:
+        raise ValueError("weights must be real, finite, not negative and not all zero")
     count = len(weights)
     cumulative = torch.cumsum(weights.double() / weights.double().sum(), 0)
     offset = torch.rand((), generator=generator, device=weights.device, dtype=torch.float64)

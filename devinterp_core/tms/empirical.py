@@ -24,12 +24,14 @@ class EmpiricalLoss:
         data: inputs $x = \mu e_i$, at most one non-zero entry a row, none negative.
 
     Raises:
-        ValueError: if there are no samples, or a row is not of that form.
+        ValueError: if there are no samples, a row is not of that form, or the data are not float32 or float64.
 
     Reference: the model and data of Chen et al. (2023), section 3; the sums are elementary.
     """
 
     def __init__(self, data: Float[Tensor, "samples features"]):
+        if data.dtype not in (torch.float32, torch.float64):
+            raise ValueError(f"data must be float32 or float64, for sums over all samples, got {data.dtype}")
         if len(data) == 0 or ((data != 0).sum(1) > 1).any() or not (data.isfinite() & (data >= 0)).all():
             raise ValueError("data must have samples, each with at most one non-zero entry, finite and not negative")
         self.num_samples, features = data.shape

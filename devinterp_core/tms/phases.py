@@ -34,12 +34,14 @@ def hull_vertices(
         tolerance: areas below this, relative to the largest squared length, count as zero.
 
     Raises:
-        ValueError: if $W$ does not have two rows.
+        ValueError: if $W$ does not have two rows, or a number is not finite.
 
     Reference: the `ConvexHull` count of Chen et al. (2023), section 4.
     """
     if W.shape[-2] != 2:
         raise ValueError(f"the convex hull is taken in the plane: W needs 2 rows, got {W.shape[-2]}")
+    if not W.isfinite().all():
+        raise ValueError("W holds NaN or infinite values: they have no convex hull")
     x, y = W[..., 0, :], W[..., 1, :]
     dx = x.unsqueeze(-2) - x.unsqueeze(-1)  # [*batch, i, j] = x_j - x_i
     dy = y.unsqueeze(-2) - y.unsqueeze(-1)
@@ -65,12 +67,14 @@ def classify(W: Float[Tensor, "*batch hidden features"], b: Float[Tensor, "*batc
     - $\varphi$: vertices whose output is dead, $b_i + \max(0, \max_j W_i \cdot W_j) \le 0$ with $b_i < 0$.
 
     Raises:
-        ValueError: if the shapes do not match or $W$ does not have two rows.
+        ValueError: if the shapes do not match, $W$ does not have two rows, or a number is not finite.
 
     Reference: Chen et al. (2023), sections 3.1 and 4.
     """
     if W.shape[:-2] != b.shape[:-1] or W.shape[-1] != b.shape[-1]:
         raise ValueError(f"W of shape {tuple(W.shape)} does not match b of shape {tuple(b.shape)}")
+    if not b.isfinite().all():
+        raise ValueError("b holds NaN or infinite values: they are no phase")
     vertex = hull_vertices(W)
     reach = (W.mT @ W).amax(-1).clamp_min(0) + b
     dead = (b < 0) & (reach <= 0)
@@ -115,12 +119,14 @@ def nearest_level(loss: np.ndarray, levels: np.ndarray) -> tuple[np.ndarray, np.
         levels: the levels, in any order.
 
     Raises:
-        ValueError: if there are no levels.
+        ValueError: if there are no levels, or a loss or a level is NaN.
     """
-    levels = np.asarray(levels)
+    loss, levels = 1.0 * np.asarray(loss), 1.0 * np.asarray(levels)  # unsigned integers have no differences
     if levels.size == 0:
         raise ValueError("at least one level is needed")
-    distance = np.abs(np.asarray(loss)[..., None] - levels)
+    if np.isnan(loss).any() or np.isnan(levels).any():
+        raise ValueError("a loss or a level is NaN: no level is nearest to it")
+    distance = np.abs(loss[..., None] - levels)
     index = distance.argmin(-1)
     return index, np.take_along_axis(distance, index[..., None], -1)[..., 0]
 

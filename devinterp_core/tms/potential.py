@@ -99,25 +99,28 @@ def population_loss(
         b: biases $b$.
 
     Returns:
-        The loss in squared input units. It is once, not twice, continuously differentiable.
+        The loss in squared input units, NaN where a parameter is. It is once, not twice, continuously differentiable.
 
     Raises:
-        ValueError: if the shapes of `W` and `b` do not match.
+        ValueError: if the shapes of `W` and `b` do not match, or they are complex.
 
     Reference: Chen et al. (2023), Lemma 3.1.
     """
     if W.shape[:-2] != b.shape[:-1] or W.shape[-1] != b.shape[-1]:
         needed = (*W.shape[:-2], W.shape[-1])
         raise ValueError(f"W of shape {tuple(W.shape)} needs b of shape {needed}, got {tuple(b.shape)}")
+    if W.is_complex() or b.is_complex():
+        raise ValueError(f"W and b must be real, got {W.dtype} and {b.dtype}")
     num_features = b.shape[-1]
     overlap = W.mT @ W  # [*batch, output i, input j]
     bias = b.unsqueeze(-1)
     reach = overlap + bias  # the pre-activation of output i at input e_j
     positive = bias > 0
+    # Comparisons are put so that a NaN meets the arithmetic, not one of the constants.
     # Each division is made safe where its branch is not taken, so that no NaN enters the gradient,
     # and divides numbers of which the upper is the smaller, so that nothing overflows.
     falling = positive & (reach < 0)
-    rising = ~positive & (reach > 0)
+    rising = ~(positive | (reach <= 0))
     divisor = torch.where(falling | rising, overlap, 1.0)
     between = torch.where(
         positive,
@@ -127,7 +130,7 @@ def population_loss(
     identity = torch.eye(num_features, dtype=torch.bool, device=W.device)
     length = overlap.diagonal(dim1=-2, dim2=-1)  # squared lengths of the columns
     bent = (1 - length) ** 2 - 3 * (1 - length) * b + 3 * b**2
-    alive = (b <= 0) & (length > -b)
+    alive = ~((b > 0) | (length <= -b))
     kink = b / torch.where(alive, length, 1.0)  # minus the input size at which the output turns on
     own = torch.where(b > 0, bent, torch.where(alive, b * kink**2 + b**2 * kink + bent, 1.0))
     return (between.masked_fill(identity, 0.0).sum((-2, -1)) + own.sum(-1)) / (3 * num_features)

@@ -108,13 +108,17 @@ def train(
         The checkpoints in the order of the steps.
 
     Raises:
-        ValueError: if the batch is larger than the data, a checkpoint lies outside the run, or a run diverges.
+        ValueError: if the batch is larger than the data, a checkpoint lies outside the run, a number is not finite or
+            of half precision, or a run diverges.
 
     Reference: protocol of Chen et al. (2023), section 5.
     """
     runs, samples, features = data.shape
     if not 1 <= batch_size <= samples:
         raise ValueError(f"batch_size must be in 1..{samples} (the samples of a data set), got {batch_size}")
+    for name, tensor in (("W", W), ("b", b), ("data", data)):
+        if tensor.dtype not in (torch.float32, torch.float64) or not tensor.isfinite().all():
+            raise ValueError(f"{name} must hold finite numbers in float32 or float64, got {tensor.dtype}")
     wanted = sorted(set(checkpoint_steps))
     if not wanted or wanted[0] < 0 or wanted[-1] > num_steps:
         raise ValueError(f"checkpoint_steps must be steps in 0..{num_steps}, got {checkpoint_steps}")

@@ -8,6 +8,8 @@ from jaxtyping import Float, Int
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
+from devinterp_core.trajectory.values import real_array
+
 Scale = Literal["none", "standardize", "min-max"]
 
 
@@ -31,7 +33,7 @@ def cluster_curves(
 
     Reference: Wang et al. (2025), who cluster with these three scales.
     """
-    curves = np.asarray(curves, dtype=np.float64)
+    curves = real_array(curves, "curves").astype(np.float64)
     if not 1 <= num_clusters <= len(curves) or not np.isfinite(curves).all():
         raise ValueError(f"need 1 to {len(curves)} clusters of finite curves, got num_clusters={num_clusters}")
     if scale not in ("none", "standardize", "min-max"):
@@ -64,10 +66,13 @@ def adjusted_rand(
         whose index is at least as high.
 
     Raises:
-        ValueError: fewer than two objects, or other numbers of labels than of types.
+        ValueError: fewer than two objects, other numbers of labels than of types, or one that is NaN.
 
     Reference: Hubert and Arabie (1985).
     """
+    for each in map(np.asarray, (labels, types)):
+        if each.dtype.kind in "fc" and not np.isfinite(each).all():
+            raise ValueError("labels and types must name something: one of them is NaN or infinite")
     a, b = (np.unique(np.asarray(each), return_inverse=True)[1] for each in (labels, types))
     if len(a) != len(b) or len(a) < 2:
         raise ValueError(f"need two or more objects with a label and a type each, got {len(a)} and {len(b)}")

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from devinterp_core.trajectory.values import real_array
+
 Values = Sequence[float] | np.ndarray
 
 
@@ -19,12 +21,16 @@ def crossing_step(steps: Values, values: Values, level: float) -> float:
         The step; the first one if `values` begin at the level, NaN if they never reach it.
 
     Raises:
-        ValueError: fewer than 2 steps, steps that do not increase, another number of values.
+        ValueError: fewer than 2 steps, steps that do not increase, another number of values, or NaN among the values
+            that are followed.
     """
-    steps, values = np.asarray(steps, dtype=float), np.asarray(values, dtype=float)
-    if len(steps) < 2 or steps.shape != values.shape or (np.diff(steps) <= 0).any() or steps[0] < 0:
+    steps, values = (real_array(v, n).astype(float) for v, n in ((steps, "steps"), (values, "values")))
+    if len(steps) < 2 or steps.shape != values.shape or not (np.diff(steps) > 0).all() or not steps[0] >= 0:
         raise ValueError(f"need 2 or more increasing steps and as many values, got {len(steps)} and {len(values)}")
     above = values >= level if values[0] <= level else values <= level
+    followed = values[: int(above.argmax()) + 1] if above.any() else values
+    if np.isnan(level) or np.isnan(followed).any():
+        raise ValueError("the level, or a value on the way to it, is NaN: leave out the steps that were not measured")
     if not above.any():
         return float("nan")
     after = int(above.argmax())

@@ -15,7 +15,9 @@ from itertools import combinations
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Num
+
+from devinterp_core.trajectory.values import real_array
 
 HALF = math.log(2)
 
@@ -77,7 +79,7 @@ class Form:
     marks: dict[tuple[int, int], Mark]
 
 
-def osculating_circles(curve: Float[np.ndarray, "point 2"]) -> OsculatingCircles:
+def osculating_circles(curve: Num[np.ndarray, "point 2"]) -> OsculatingCircles:
     """Osculating circle at every point of a planar curve by central differences (formula above).
 
     Degenerate points (straight, reversing, repeated) are told from others by the rounding of the coordinates and set
@@ -93,6 +95,7 @@ def osculating_circles(curve: Float[np.ndarray, "point 2"]) -> OsculatingCircles
     """
     if len(curve) < 3:
         raise ValueError(f"curve has {len(curve)} points, expected 3 at least")
+    curve = real_array(curve, "curve")
     if not np.isfinite(curve).all():
         raise ValueError("curve holds NaN or infinite values")
     rounding_unit, curve = 8 * np.finfo(curve.dtype).eps, curve.astype(np.float64)

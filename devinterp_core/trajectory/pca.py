@@ -15,8 +15,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Num
 from scipy import linalg
+
+from devinterp_core.trajectory.values import real_array
 
 Blocks = np.ndarray | Iterable | Callable[[], Iterable]
 ROUNDING = np.finfo(np.float64).eps
@@ -61,7 +63,7 @@ class JointPCA:
         Raises:
             ValueError: for no rows, blocks that are not two-dimensional or differ in width, values that are not
                 finite, an iterator that can be read only once, blocks that change from pass to pass, or more
-                components than the rank.
+                components than the rank, or numbers that are not real.
 
         Reference: Carroll et al. (2025), section on joint trajectory PCA.
         """
@@ -90,7 +92,7 @@ class JointPCA:
         components = components * np.sign(components[np.arange(num_components), largest])[:, None]
         return cls(mean, components, values / (num_rows - 1), values / total, num_rows)
 
-    def transform(self, rows: Float[np.ndarray, "*batch feature"]) -> Float[np.ndarray, "*batch component"]:
+    def transform(self, rows: Num[np.ndarray, "*batch feature"]) -> Float[np.ndarray, "*batch component"]:
         """Coordinates of rows, in the fit or not (a predictor, a later run), on the components.
 
         Raises:
@@ -98,6 +100,7 @@ class JointPCA:
         """
         if rows.shape[-1] != self.mean.size:
             raise ValueError(f"rows have {rows.shape[-1]} features, those of the fit had {self.mean.size}")
+        rows = real_array(rows, "rows")
         if not np.isfinite(rows).all():
             raise ValueError("rows hold NaN or infinite values")
         return (rows - self.mean) @ self.components.T
@@ -115,7 +118,7 @@ def _reader(blocks: Blocks) -> Callable[[], Iterator[Float[np.ndarray, "row feat
         )
     else:
         start = lambda: blocks
-    return lambda: (np.asarray(block, dtype=np.float64) for block in start())
+    return lambda: (real_array(block, "blocks").astype(np.float64, copy=False) for block in start())
 
 
 def _mean(read: Callable) -> tuple[Float[np.ndarray, " feature"], int, float]:

@@ -9,7 +9,9 @@ $$r = \frac1F \sum_f \bigl[\ell_f(T) - \ell_f(t_f)\bigr], \qquad t_f = \arg\min_
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Num
+
+from devinterp_core.trajectory.values import real_array
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Rise:
         return self.final - self.minimum
 
 
-def rise_after_minimum(losses: Float[np.ndarray, "checkpoint fold"]) -> Rise:
+def rise_after_minimum(losses: Num[np.ndarray, "checkpoint fold"]) -> Rise:
     r"""Rise of a loss from its lowest checkpoint to the last one, cross-fitted over folds (formula above).
 
     The folds are disjoint sets of sequences, the same at every checkpoint. Only their noise is removed: a model that
@@ -50,7 +52,7 @@ def rise_after_minimum(losses: Float[np.ndarray, "checkpoint fold"]) -> Rise:
         raise ValueError(f"losses must have shape [checkpoint, fold] with 2 folds at least, got {losses.shape}")
     if not np.isfinite(losses).all():
         raise ValueError("losses hold NaN or infinite values")
-    losses = losses.astype(np.float64)
+    losses = real_array(losses, "losses").astype(np.float64)
     total = losses.sum(axis=1)
     picked = (total[:, None] - losses).argmin(axis=0)  # [fold]
     mean = losses.mean(axis=1)

@@ -41,7 +41,7 @@ def stages_of_seeds(llc: pd.DataFrame) -> dict[int, Stages]:
 
 
 def loss_at(curves: pd.DataFrame, step: Real, seed: Integral | None = None) -> float:
-    """Loss at the kept step nearest to `step`, of one seed or averaged over seeds.
+    """Loss at the kept step nearest to `step`, of one seed or averaged over seeds; NaN if one of them is.
 
     Args:
         curves: columns `step`, `seed` and `loss`.
@@ -49,13 +49,15 @@ def loss_at(curves: pd.DataFrame, step: Real, seed: Integral | None = None) -> f
         seed: None averages over seeds.
 
     Raises:
-        ValueError: if there is no such seed.
+        ValueError: if there is no such seed, or the step is NaN.
     """
+    if np.isnan(step):
+        raise ValueError("step is NaN: no kept step is nearest to it")
     part = curves if seed is None else curves[curves.seed == seed]
     if part.empty:
         raise ValueError(f"no losses of seed {seed}; there are those of {sorted(curves.seed.unique().tolist())}")
     nearest = min(part.step.unique(), key=lambda kept: abs(kept - step))
-    return float(part[part.step == nearest].loss.mean())
+    return float(part[part.step == nearest].loss.mean(skipna=False))
 
 
 def stage_table(found: Stages, curves: pd.DataFrame) -> pd.DataFrame:

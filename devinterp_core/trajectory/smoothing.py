@@ -7,13 +7,15 @@ Early checkpoints are few and move fast, late ones many and noisy.
 """
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Num
+
+from devinterp_core.trajectory.values import real_array
 
 TRUNCATE = 6.0  # standard deviations at which the kernel is cut: 2e-9 of its mass lies beyond
 
 
 def smooth(
-    trajectory: Float[np.ndarray, "checkpoint *coordinates"], start: float = 1.0, end: float = 50.0
+    trajectory: Num[np.ndarray, "checkpoint *coordinates"], start: float = 1.0, end: float = 50.0
 ) -> Float[np.ndarray, "checkpoint *coordinates"]:
     r"""Gaussian filter over the checkpoint index with a standard deviation that grows linearly (formula above).
 
@@ -22,17 +24,19 @@ def smooth(
     $e^{-\sigma^2 \omega^2 / 2}$.
 
     Args:
-        trajectory: one row a checkpoint, in order of training.
+        trajectory: one row a checkpoint, in order of training; integers are smoothed in float64.
         start: $\sigma$ at the first checkpoint, in checkpoints; 0 leaves a checkpoint as it is.
         end: $\sigma$ at the last; 50 for the paper's language models, 100 to 1000 for its regression models.
 
     Raises:
-        ValueError: if there is no checkpoint, a value is not finite, or `start` or `end` is negative or infinite.
+        ValueError: if there is no checkpoint, a value is not finite or not real, or `start` or `end` is negative or
+            infinite.
 
     Reference: Hoogland et al. (2024), appendix on essential dynamics.
     """
     if not (0 <= start < np.inf and 0 <= end < np.inf):
         raise ValueError(f"start and end must be finite and not negative, got {start} and {end}")
+    trajectory = real_array(trajectory, "trajectory")
     if not len(trajectory):
         raise ValueError("trajectory has no checkpoints")
     if not np.isfinite(trajectory).all():

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Num
 
 from devinterp_core.trajectory.boundaries import BoundaryKind, Turn, plateaus, significant_extrema
 from devinterp_core.trajectory.gaussian_process import SmoothCurve, smooth_curve
+from devinterp_core.trajectory.values import real_array
 
 Interval = tuple[float, float]
 
@@ -79,8 +80,8 @@ class Stages:
 
 def find_stages(
     steps: Num[np.ndarray, " step"],
-    llc: Float[np.ndarray, " step"],
-    standard_error: Float[np.ndarray, " step"] | None = None,
+    llc: Num[np.ndarray, " step"],
+    standard_error: Num[np.ndarray, " step"] | None = None,
     *,
     significance: float = 4.0,
     plateau_fraction: float = 0.5,
@@ -133,6 +134,8 @@ def find_stages(
         raise ValueError(
             f"num_samples must be 20 at least and num_restarts not negative, got {num_samples} and {num_restarts}"
         )
+    steps, llc = real_array(steps, "steps"), real_array(llc, "llc")
+    standard_error = None if standard_error is None else real_array(standard_error, "standard_error")
     error = np.zeros(len(llc)) if standard_error is None else standard_error
     steps = steps.astype(np.float64)
     kept = _check(steps, llc, error)

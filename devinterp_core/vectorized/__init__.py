@@ -7,6 +7,7 @@
     tracing     a function as a flat graph of operations
     graph       exact simplifications of that graph
     apply       outputs of several models
+    private     a copy of the caller's model
     memory      freed memory stays with the process
     randomness  the global random state
 """
@@ -15,6 +16,7 @@ from devinterp_core.vectorized.apply import stacked_outputs
 from devinterp_core.vectorized.batches import Batch, in_form_of, map_batch, split_batch, tensors_of
 from devinterp_core.vectorized.evaluator import Evaluator, Loss, PerSampleLoss
 from devinterp_core.vectorized.memory import keep_freed_memory
+from devinterp_core.vectorized.private import private_copy
 from devinterp_core.vectorized.randomness import global_state, kept_random_state, seed_global, set_global_state
 from devinterp_core.vectorized.tracing import traced
 
@@ -28,6 +30,7 @@ __all__ = [
     "keep_freed_memory",
     "kept_random_state",
     "map_batch",
+    "private_copy",
     "seed_global",
     "set_global_state",
     "split_batch",

@@ -1,18 +1,18 @@
-"""A private copy of the caller's model: its structure anew, its parameters shared and never written."""
+"""A private copy of the caller's model: its structure anew, its parameters shared and never written, or anew too."""
 
 import copy
 
 from torch import Tensor, nn
 
 
-def private_copy(model: nn.Module) -> nn.Module:
-    """A copy whose flags, hooks and attributes can be changed; parameters are those of `model`.
+def private_copy(model: nn.Module, share: bool = True) -> nn.Module:
+    """A copy whose flags, hooks and attributes can be changed; with `share`, its parameters are those of `model`.
 
     Kept activations, tensors that hang on a graph, are copied without it; what refuses to be copied (a lock, a logger
     with a stream) is shared. In the copy every row of an `Embedding` has its gradient, and a dense one: `padding_idx`
     suppresses one that the loss, in which the row takes part, does have.
     """
-    memo: dict[int, object] = {id(p): p for p in model.parameters()}
+    memo: dict[int, object] = {id(p): p for p in model.parameters()} if share else {}
     for module in model.modules():
         for value in vars(module).values():
             _detach_inside(value, memo, depth=0)
