@@ -5,6 +5,7 @@
 # (devinterp_core/companion/key.py), so a target that exists is up to date. With an executor plugin the same rules run on
 # several machines: see the user guide. `update` keeps Snakemake from deleting a target that appeared after this file was
 # read, made by what is left of a killed build.
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ sys.modules.setdefault("rfc3987_syntax", None)  # two seconds of import that not
 from devinterp_core.companion import jobs, pages
 
 COMPANION = f"{shlex.quote(sys.executable)} -m devinterp_core.companion".replace("{", "{{").replace("}", "}}")
-GRID = config.get("sweep")
+GRID = os.fsdecode(bytes.fromhex(config.get("sweep", "")))
 if GRID:
     from devinterp_core.companion import sweep as sweeps
 

@@ -1,6 +1,7 @@
 """What a run can see of the machine: nothing of the user, the hour or caches; and what it leaves is the same twice."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -116,6 +117,31 @@ def test_two_books_are_equal_to_the_byte_whatever_home_place_and_hour(tmp_path):
         name: text for name, text in pages[1].items() if name not in stamped
     }
     assert not [name for name, text in pages[0].items() if str(tmp_path).encode() in text]
+
+
+def test_continuous_integration_runs_in_an_empty_home(tmp_path):
+    """Both commands; only pip keeps its settings and its cache. A command that fails is told."""
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci" / "run", tmp_path / ".ci" / "run")
+    (tmp_path / "home" / ".config" / "pip").mkdir(parents=True)
+    (tmp_path / "home" / ".config" / "pip" / "pip.conf").touch()
+    make = tmp_path / "bin" / "make"
+    make.parent.mkdir()
+    told = "$1 $(ls -A \"$HOME\" | wc -l) $HOME $PIP_CONFIG_FILE $PIP_CACHE_DIR"
+    make.write_text(f"#!/bin/sh\necho {told}\nexit $STATUS\n")
+    make.chmod(0o755)
+    environment = {"PATH": f"{make.parent}:{os.environ['PATH']}", "HOME": str(tmp_path / "home"), "STATUS": "0"}
+    environment["XDG_CACHE_HOME"] = "/old"
+    command = ["bash", str(tmp_path / ".ci" / "run")]
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    book, test = (line.split() for line in done.stdout.splitlines())
+    assert (book[:2], test[:2]) == (["book", "0"], ["test", "0"])
+    assert not book[2].startswith(str(tmp_path))
+    assert not Path(book[2]).exists()
+    assert book[3:] == [f"{tmp_path}/home/.config/pip/pip.conf", "/old/pip"]
+    environment["STATUS"] = "3"
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode != 0, len(done.stdout.splitlines())) == (True, 1)
 
 
 def test_the_caller_gets_its_environment_back_and_the_kernel_not_all_of_it(tmp_path, monkeypatch):

@@ -162,12 +162,12 @@ def test_text_with_an_equals_sign_and_braces_anywhere_reach_the_notebook(tree):
     printed = [line for cell in notebook["cells"] for each in cell.get("outputs", []) for line in each.get("text", [])]
     assert f"label {label!r}\n" in printed
 
-    (tree / "g{x}.yaml").write_text(f"notebook: 01\nfixed: {{label: {json.dumps(label)}}}\ngrid: {{seed: [0, 1]}}\n")
-    status, output = companion(tree, "sweep", "g{x}.yaml", "--output", "t{x}.csv")
+    (tree / "g{x}: 1.yaml").write_text(f"notebook: 01\nfixed: {{label: {json.dumps(label)}}}\ngrid: {{seed: [0, 1]}}\n")
+    status, output = companion(tree, "sweep", "g{x}: 1.yaml", "--output", "t{x}.csv")
     assert status == 0, output
     assert len((tree / "t{x}.csv").read_text().splitlines()) == 3
     assert len(results(tree)) == 2
-    assert {job.folder for job in sweep.read(tree / "g{x}.yaml").jobs} == set(results(tree))
+    assert {job.folder for job in sweep.read(tree / "g{x}: 1.yaml").jobs} == set(results(tree))
 
 
 def test_a_notebook_in_another_language_is_refused(tree):

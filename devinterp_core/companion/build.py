@@ -1,6 +1,5 @@
 """Calling Snakemake on the one build graph, for the book and for sweeps."""
 
-import json
 import os
 import subprocess
 import sys
@@ -34,8 +33,8 @@ def snakemake(target: str, options: Sequence[str], *, sweep: Path | None = None)
         *([] if "--resources" in given else ["--resources", "gpu=1"]),
         *([] if loud else ["--quiet", *quiet]),
         *options,
-        # Snakemake reads YAML: the path goes in quotes
-        *(["--config", f"sweep={json.dumps(str(sweep), ensure_ascii=False)}"] if sweep else []),
+        # in hexadecimal digits: Snakemake guesses the type of a text, here and again on each machine of a cluster
+        *(["--config", f"sweep={os.fsencode(sweep).hex()}"] if sweep else []),
     ]
     environment = {
         **os.environ,
