@@ -123,7 +123,7 @@ def table() -> str:
 def cell(passed: int, total: int) -> str:
     """A count, in bold where cases fail."""
     if not total:
-        return "none"
+        return "not run"
     return f"{passed:,} of {total:,}" if passed == total else f"**{passed:,}** of {total:,}"
 
 

@@ -18,7 +18,8 @@ HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
 LONG = os.environ.get("RELIABILITY_FORM") == "long"
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["reliability_problems"])
+# and what the first evaluation would import, a second of work in every child
+SERVER.set_forkserver_preload(["reliability_problems", "torch._dynamo", "torch._inductor.config", "h5netcdf"])
 
 
 def scaled(short: int, long: int) -> int:
