@@ -77,6 +77,7 @@ def save_tensors(
     Raises:
         ValueError: metadata with the name `checksum`, or a value that is no text.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     texts = dict(metadata or {})
@@ -91,7 +92,10 @@ def save_tensors(
         plain[name] = tensor.clone() if shared else tensor
 
     def write(temporary: Path) -> None:
-        save_file(plain, temporary, texts)
+        try:
+            save_file(plain, temporary, texts)
+        except SafetensorError as error:
+            raise OSError(f"{path} cannot be written ({error}): make room, or give another place") from error
         with temporary.open("r+b") as file:
             size = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(size))
@@ -162,7 +166,7 @@ def load_json(path: str | os.PathLike, *, require: bool = True, remedy: str = RE
     _verify(path, content, 0, require, remedy)
     try:
         record = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged ({error}); {remedy}") from error
     if not isinstance(record, dict):
         raise ValueError(f"{path} is damaged (it holds no record but a {type(record).__name__}); {remedy}")

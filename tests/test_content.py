@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import transformers
 from torch import nn
 
 from devinterp_core import potentials
@@ -199,7 +200,8 @@ def test_no_two_different_values_have_one_key():
 
 def test_the_key_is_the_same_in_every_process():
     source = "import test_content, devinterp_core.content as c\n"
-    source += "for name, value in test_content.different().items(): print(name, c.content_key(value))"
+    source += "values = {**test_content.different(), 'generation': test_content.transformers.GenerationConfig()}\n"
+    source += "for name, value in values.items(): print(name, c.content_key(value))"
     outputs = []
     for seed in ("0", "1"):
         path = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])
@@ -207,7 +209,7 @@ def test_the_key_is_the_same_in_every_process():
             [sys.executable, "-c", source], check=True, capture_output=True, text=True, timeout=300,
             env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": path},
         ).stdout)  # fmt: skip
-    assert outputs[0] == outputs[1] and outputs[0].count("\n") == len(different())
+    assert outputs[0] == outputs[1] and outputs[0].count("\n") == len(different()) + 1
 
 
 def test_what_does_not_count():
@@ -231,6 +233,25 @@ def test_what_does_not_count():
     for _ in range(3):
         trained[0].register_forward_hook(print).remove()  # counts on
     assert content_key(hooked(repr)) == content_key(hooked(repr))
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_compiled_and_foreign_modules_are_the_same_when_made_again():
+    """TorchScript counts names up, and generation settings of transformers keep a `hash`: neither may show."""
+
+    def llama():
+        torch.manual_seed(0)
+        config = transformers.LlamaConfig(
+            num_hidden_layers=1, hidden_size=8, intermediate_size=8, num_attention_heads=2, vocab_size=11,
+            bos_token_id=0, eos_token_id=0, pad_token_id=0,
+        )  # fmt: skip
+        return transformers.LlamaForCausalLM(config).eval()
+
+    assert content_key(llama()) == content_key(llama()) and module_difference(llama(), llama()) is None
+    makers = (torch.jit.script, lambda m: torch.jit.trace(m, torch.zeros(1, 3)), torch.fx.symbolic_trace)
+    keys = [content_key(make(network().eval())) for make in makers for _ in range(2)]
+    others = [content_key(make(changed(lambda m: m[0].weight.mul_(2)).eval())) for make in makers]
+    assert keys[0::2] == keys[1::2] and len({*keys, *others}) == 6
 
 
 def test_what_a_function_reads_counts(monkeypatch, tmp_path):

@@ -407,8 +407,8 @@ def dawdling(target, *args):
     """Run `target`, waiting after each checkpoint but the first: the kill comes before the run ends on any machine."""
     real = run.write
 
-    def write(path, tensors):
-        real(path, tensors)
+    def write(path, tensors, key):
+        real(path, tensors, key)
         if path.name.startswith("step_") and path.name != "step_00000000.safetensors":
             time.sleep(1.0)
 

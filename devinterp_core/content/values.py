@@ -6,6 +6,7 @@ import enum
 import functools
 import io
 import random
+import re
 import types
 import typing
 import weakref
@@ -34,6 +35,7 @@ WITHOUT_CONTENT = (
     io.IOBase, types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType, types.FrameType,
     np.random.Generator, np.random.RandomState, np.random.BitGenerator, torch.Generator, random.Random,
 )  # fmt: skip
+VOLATILE = {"_original_object_hash"}  # `hash` of a text, another in every process: generation settings of transformers
 HEAP_TYPE = 1 << 9  # of a class that Python code made
 
 
@@ -162,7 +164,7 @@ def _callable(value: object, library: Library) -> Part | None:
     if isinstance(value, types.MethodType):
         return _tuple("method", __func__=value.__func__, __self__=value.__self__)
     if isinstance(value, (torch._C.ScriptFunction, torch._C.ScriptMethod)):
-        return Part([b"script", str(value.graph).encode()], [])
+        return Part([b"script", _graph_text(value.graph)], [])
     label, children = code_of(value, library)
     return None if label is None else Part(label, children)
 
@@ -173,6 +175,9 @@ def _module(value: object, library: Library) -> Part | None:
     own = vars(value)
     if "_orig_mod" in own.get("_modules", {}):  # of torch.compile: the same numbers, to rounding
         return _tuple("compiled", _orig_mod=value._orig_mod)
+    if isinstance(value, torch.jit.ScriptModule):  # its graph has those of its submodules in it
+        tensors = [*value.named_parameters(), *value.named_buffers()]
+        return Part([b"script module"], [(f".{name}", each) for name, each in tensors] + module_parts(value))
     children: list[tuple[str, Any]] = []
     for kind in ("_parameters", "_buffers", "_modules"):  # their order is that of the coordinates
         children += [(f".{name}", each) for name, each in own[kind].items()]
@@ -187,11 +192,16 @@ def module_parts(module: nn.Module) -> list[tuple[str, Any]]:
         flags = own.get(with_kwargs, {})
         parts += [(f".{kind}", (hook, key in flags)) for key, hook in own.get(kind, {}).items()]
     if isinstance(module, torch.jit.ScriptModule):
-        return [*parts, (".inlined_graph", str(module.inlined_graph))]
+        return [*parts, (".inlined_graph", _graph_text(module.inlined_graph))]
     if isinstance(module, torch.fx.GraphModule):
         return [*parts, (".code", module.code)]
     plain = {k: v for k, v in own.items() if k not in MODULE_INTERNALS | {"training", *HOOKS} and not _made(v)}
     return parts + [(f".{name}", each) for name, each in sorted(plain.items())]
+
+
+def _graph_text(graph: Any) -> bytes:
+    """TorchScript without the files and lines that it came from, and without the numbers that a process counts up."""
+    return re.sub(r"___torch_mangle_\d+\.?", "", graph.str(False)).encode()
 
 
 def _made(value: object) -> bool:
@@ -231,7 +241,10 @@ def _reduced(value: object) -> Any:
     try:
         told = copyreg.dispatch_table.get(type(value))
         found = value.__reduce_ex__(4) if told is None else told(value)
-        return found if isinstance(found, str) else tuple(list(x) if isinstance(x, Iterator) else x for x in found)
+        if isinstance(found, str):
+            return found
+        plain = [{k: v for k, v in x.items() if k not in VOLATILE} if isinstance(x, dict) else x for x in found]
+        return tuple(list(x) if isinstance(x, Iterator) else x for x in plain)
     except Exception as error:  # noqa: BLE001  whatever a class raises here, it does not tell its content
         raise _no_content(value) from error
 

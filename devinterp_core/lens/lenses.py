@@ -110,7 +110,9 @@ class TunedLens(LogitLens):
             raise ValueError(f"cannot read a tuned lens from {path}: {error}") from error
         lens = cls(model)
         if metadata.get("format") != FORMAT or set(tensors) != {"weight", "bias"}:
-            raise ValueError(f"{path} is no tuned lens saved by TunedLens.save: it holds {sorted(tensors)}")
+            raise ValueError(
+                f"{path} is no tuned lens saved by TunedLens.save: it holds {sorted(tensors)}; load another file"
+            )
         if tensors["weight"].shape != lens.weight.shape or tensors["bias"].shape != lens.bias.shape:
             found, expected = tuple(tensors["weight"].shape), tuple(lens.weight.shape)
             raise ValueError(f"the lens in {path} has translators {found}, this model needs {expected}")

@@ -49,7 +49,8 @@ class Checkpoints:
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{self.folder / RECORD} is damaged (no {error}); {REMEDY}") from None
         self._checked = self.record.get("format", 1) >= FORMAT  # records of earlier versions have no checksums
-        self._check_architecture(read(self.path(self.steps[0]), self._checked))
+        self._run = str(self.record.get("key", "")) if self._checked else ""
+        self._check_architecture(read(self.path(self.steps[0]), self._checked, self._run))
 
     def path(self, step: int) -> Path:
         """The file of one step."""
@@ -63,7 +64,7 @@ class Checkpoints:
         """
         if step not in self.steps:
             raise ValueError(f"no checkpoint of step {step}; there are {self.steps}")
-        tensors = read(self.path(step), self._checked)
+        tensors = read(self.path(step), self._checked, self._run)
         self._check_architecture(tensors)
         return {name: tensors[name].to(p.dtype) for name, p in self.template.named_parameters()}
 
@@ -81,7 +82,7 @@ class Checkpoints:
 
     def losses(self) -> Float[Tensor, "step model"]:
         """Training loss of every step on its own batch, before the step."""
-        return read(self.folder / LOSSES, self._checked)["losses"]
+        return read(self.folder / LOSSES, self._checked, self._run)["losses"]
 
     def nearest(self, step: float) -> int:
         """The kept step nearest to `step`."""
@@ -99,7 +100,7 @@ class Checkpoints:
         folder.mkdir(parents=True, exist_ok=True)
         for step in steps:
             tensors = {name: tensor.to(dtype) for name, tensor in self.load(step).items()}
-            write(folder / self.path(step).name, tensors)
+            write(folder / self.path(step).name, tensors, self._run)
         write_record(folder, {**self.record, "steps": steps})
 
     def _check_architecture(self, tensors: dict[str, Tensor]) -> None:
@@ -108,24 +109,28 @@ class Checkpoints:
         if expected != found:
             wrong = sorted(n for n in expected.keys() | found.keys() if expected.get(n) != found.get(n))[:3]
             detail = "; ".join(f"{n}: {found.get(n, 'missing')}, expected {expected.get(n, 'none')}" for n in wrong)
-            raise ValueError(f"the checkpoints in {self.folder} belong to another architecture ({detail})")
+            raise ValueError(f"the checkpoints in {self.folder} belong to another architecture ({detail}): give the "
+                             f"model that was trained, or {REMEDY}")
 
 
-def read(path: Path, require: bool = True) -> dict[str, Tensor]:
-    """The tensors of a file; `require` refuses one without a checksum.
+def read(path: Path, require: bool = True, run: str = "") -> dict[str, Tensor]:
+    """The tensors of a file; `require` refuses one without a checksum, `run` one of another run or of another name.
 
     Raises:
-        ValueError: if it is missing or damaged; it is left as it is.
+        ValueError: if it is missing, damaged or out of place; it is left as it is.
     """
     try:
-        return load_tensors(path, require=require, remedy=REMEDY)[0]
+        tensors, metadata = load_tensors(path, require=require, remedy=REMEDY)
     except FileNotFoundError:
         raise ValueError(f"{path} is missing; train again to have it, or use steps that were kept") from None
+    if run and (metadata.get("name", path.name), metadata.get("run", run)) != (path.name, run):
+        raise ValueError(f"{path} holds {metadata['name']} of run {metadata['run'][:12]}, not of {run[:12]}; {REMEDY}")
+    return tensors
 
 
-def write(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write so that a kill at any moment leaves the old file or the new one, whole."""
-    save_tensors(path, tensors)
+def write(path: Path, tensors: dict[str, Tensor], run: str = "") -> None:
+    """Write so that a kill at any moment leaves the old file or the new one, whole; `run` is the key of the run."""
+    save_tensors(path, tensors, {"name": path.name, "run": run} if run else None)
 
 
 def write_record(folder: Path, record: dict) -> None:

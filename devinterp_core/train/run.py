@@ -181,7 +181,7 @@ class _Run:
         self.losses = torch.full((settings.num_steps, len(models)), torch.nan, dtype=self.w.dtype)
         self.step, self.seconds = 0, 0.0
         if (place / STATE).exists():
-            self._restore(read(place / STATE))
+            self._restore(read(place / STATE, run=key))
 
     def advance(self, checkpoint_steps: list[int], save_seconds: float, progress: bool) -> float:
         """Train to the end; seconds of it, over all attempts."""
@@ -192,7 +192,7 @@ class _Run:
         with bar:
             while True:
                 if self.step in wanted:
-                    write(self.place / step_file(self.step), self._parameters())
+                    write(self.place / step_file(self.step), self._parameters(), self.key)
                 if self.step % DIVERGENCE_CHECK == 0 or self.step == total:
                     self._check_finite()
                 if self.step == total:
@@ -213,7 +213,7 @@ class _Run:
                 if time.monotonic() - saved > save_seconds:
                     saved = time.monotonic()
                     self._save(self.seconds + saved - started)
-        write(self.place / LOSSES, {"losses": self.losses})
+        write(self.place / LOSSES, {"losses": self.losses}, self.key)
         return round(self.seconds + time.monotonic() - started, 1)
 
     def _prepare(self, batch: tuple[Tensor, ...]) -> None:
@@ -237,7 +237,7 @@ class _Run:
 
     def _save(self, seconds: float) -> None:
         done = {"step": torch.tensor(self.step), "seconds": torch.tensor(seconds), "w": self.w}
-        write(self.place / STATE, {**done, "losses": self.losses, **self.optimizer.state()})
+        write(self.place / STATE, {**done, "losses": self.losses, **self.optimizer.state()}, self.key)
 
     def _restore(self, saved: dict[str, Tensor]) -> None:
         self.step, self.seconds = int(saved["step"]), float(saved["seconds"])
