@@ -142,6 +142,8 @@ def local_learning_coefficient(draws: xarray.Dataset, discard: float = 0.0) -> L
 
     Reference: Lau et al. (2025), definition of the estimator; Vehtari et al. (2021), R-hat and effective sample size.
     """
+    if not isinstance(draws, xarray.Dataset) or not {"loss_difference", "diverged", "virial"} <= set(draws):
+        raise TypeError(f"draws must be a Dataset as sample returns it, got {type(draws).__name__}")
     if not 0 <= discard < 1:
         raise ValueError(f"discard must lie in [0, 1), got {discard}")
     several = [str(dim) for dim in draws.diverged.dims if dim != "chain"]

@@ -3,7 +3,6 @@
     target      the posterior of a validated problem
     checks      what a loss must be
     settings    what a run is asked to do
-    numbers     arguments that are numbers
     methods     one update rule a module
     noise       the chains' random numbers
     observe     what is looked at beside the loss

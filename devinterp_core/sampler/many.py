@@ -111,8 +111,14 @@ def _one_after_the_other(data: Sequence[Batch]) -> Batch:
     return tuple(torch.cat(parts) for parts in zip(*data, strict=True))
 
 
+def _constants(model: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers, those too that no state dict holds."""
+    return dict(model.named_parameters()) | dict(model.named_buffers())
+
+
 def _check_frozen(target: Target, first: Target, index: int) -> None:
     """The program holds one copy of what does not move: it has to be the same for all models."""
-    for name, tensor in target.model.state_dict().items():
-        if name not in target.names and not torch.equal(tensor, first.model.state_dict()[name]):
+    theirs = _constants(first.model)
+    for name, tensor in _constants(target.model).items():
+        if name not in target.names and not torch.equal(tensor, theirs[name]):
             raise ValueError(f"models[{index}] differs from models[0] in {name}, which the mask freezes")

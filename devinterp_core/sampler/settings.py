@@ -3,8 +3,9 @@
 import math
 from dataclasses import dataclass
 
+from devinterp_core.numbers import integer, number
+
 from .methods import METHODS
-from .numbers import integer, number
 
 LEAST = {
     "num_chains": 1, "num_draws": 1, "num_burnin": 0, "num_steps_between_draws": 1, "batch_size": 1,

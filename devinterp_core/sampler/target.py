@@ -13,10 +13,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from devinterp_core.numbers import number
 from devinterp_core.vectorized import Batch, Loss, private_copy, tensors_of
 
 from .checks import check_loss
-from .numbers import number
 
 # Sixteen bits do not hold a step beside its parameter, and a posterior over complex numbers is not defined here.
 DTYPES = (torch.float32, torch.float64)

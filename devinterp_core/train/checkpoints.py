@@ -123,8 +123,10 @@ def read(path: Path, require: bool = True, run: str = "") -> dict[str, Tensor]:
         tensors, metadata = load_tensors(path, require=require, remedy=REMEDY)
     except FileNotFoundError:
         raise ValueError(f"{path} is missing; train again to have it, or use steps that were kept") from None
-    if run and (metadata.get("name", path.name), metadata.get("run", run)) != (path.name, run):
-        raise ValueError(f"{path} holds {metadata['name']} of run {metadata['run'][:12]}, not of {run[:12]}; {REMEDY}")
+    if run and (metadata.get("name"), metadata.get("run")) != (path.name, run):
+        named = {"name", "run"} <= set(metadata)
+        found = f"{metadata['name']} of run {metadata['run'][:12]}" if named else "another file"
+        raise ValueError(f"{path} holds {found}, not {path.name} of run {run[:12]}; {REMEDY}")
     return tensors
 
 

@@ -93,7 +93,13 @@ def check_state(model: nn.Module, loss: Callable, batch: tuple[Tensor, ...]) -> 
     device = next(model.parameters()).device
     seed_global(0, device)
     before = global_state(device)
-    first = loss(model, batch).detach()
+    try:
+        first = loss(model, batch)
+    except Exception as error:
+        raise ValueError(f"the loss fails on the first batch of the stream: {type(error).__name__}: {error}") from error
+    if not isinstance(first, Tensor):
+        raise ValueError(f"the loss must give one number a sample, a tensor, got {type(first).__name__}")
+    first = first.detach()
     stochastic = any(not torch.equal(a, b) for a, b in zip(before, global_state(device), strict=True))
     if first.ndim != 1 or len(first) != len(batch[0]):
         raise ValueError(f"the loss must give one number a sample, ({len(batch[0])},), got {tuple(first.shape)}")

@@ -8,6 +8,7 @@ device.
 import contextlib
 import dataclasses
 import operator
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from devinterp_core.files import remove_leftovers
+from devinterp_core.numbers import number
 from devinterp_core.vectorized import Evaluator, keep_freed_memory
 
 from .checkpoints import LOSSES, RECORD, Checkpoints, read, step_file, write, write_record
@@ -91,8 +93,14 @@ def train(
     longest = getattr(stream, "max_steps", settings.num_steps)
     if settings.num_steps > longest:
         raise ValueError(f"num_steps is {settings.num_steps}, but the stream repeats itself after {longest} steps")
+    if isinstance(models, (Tensor, nn.Module)) or not all(isinstance(model, nn.Module) for model in models):
+        raise TypeError(f"models must be a list of torch.nn.Module, got {type(models).__name__}")
     if not models:
         raise ValueError("no models to train")
+    if not isinstance(folder, (str, os.PathLike)):
+        raise TypeError(f"folder must be the path of the cache, got {folder!r}")
+    if not number("save_seconds", save_seconds) >= 0:
+        raise ValueError(f"save_seconds must not be negative, got {save_seconds}")
     with own_randomness(next(models[0].parameters()).device):
         first = stream(0)
         check_models(models, first)

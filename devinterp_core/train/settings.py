@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from devinterp_core.numbers import integer, number
+
 OPTIMIZERS = ("adamw", "muon")
 SCHEDULES = ("constant", "triangle", "decay")
 
@@ -48,6 +50,21 @@ class TrainingSettings:
     matrix_learning_rate: float | None = None
 
     def __post_init__(self) -> None:
+        for name in ("num_steps", "num_warmup"):
+            whole = integer(getattr(self, name))
+            if whole is None:
+                raise TypeError(f"{name} must be an integer, got {getattr(self, name)!r}")
+            object.__setattr__(self, name, whole)
+        for name in ("learning_rate", "decay_fraction", "eps", "weight_decay", "momentum"):
+            object.__setattr__(self, name, number(name, getattr(self, name)))
+        for name in ("max_gradient_norm", "matrix_learning_rate"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, number(name, getattr(self, name)))
+        if not isinstance(self.betas, (tuple, list)) or len(self.betas) != 2:
+            raise TypeError(f"betas must be two numbers, got {self.betas!r}")
+        object.__setattr__(self, "betas", tuple(number("betas", beta) for beta in self.betas))
+        if not 0 < self.eps < math.inf:
+            raise ValueError(f"eps must be positive and finite, got {self.eps}")
         if self.num_steps < 1:
             raise ValueError(f"num_steps must be at least 1, got {self.num_steps}")
         if not 0 < self.learning_rate < math.inf:
@@ -66,9 +83,9 @@ class TrainingSettings:
             raise ValueError(f"betas and momentum must lie in [0, 1), got {self.betas} and {self.momentum}")
         if self.matrix_learning_rate is not None and not 0 < self.matrix_learning_rate < math.inf:
             raise ValueError(f"matrix_learning_rate must be positive or None, got {self.matrix_learning_rate}")
-        if self.weight_decay < 0:
+        if not 0 <= self.weight_decay < math.inf:
             raise ValueError(f"weight_decay must not be negative, got {self.weight_decay}")
-        if self.max_gradient_norm is not None and self.max_gradient_norm <= 0:
+        if self.max_gradient_norm is not None and not self.max_gradient_norm > 0:
             raise ValueError(f"max_gradient_norm must be positive or None, got {self.max_gradient_norm}")
 
     def scale(self, step: int) -> float:
