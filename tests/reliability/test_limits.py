@@ -282,4 +282,4 @@ def test_an_unwritable_place_is_refused_before_any_step(name, place, public):
     assert not outcome.error, str(outcome)
     refusal, evaluations = outcome.value
     assert refusal.refused, str(refusal)
-    assert evaluations < 40
+    assert evaluations < 100  # of what is looked at before the first step; the run itself would take millions
