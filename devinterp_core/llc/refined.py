@@ -63,9 +63,7 @@ def refined_llc(
         loss: as in `sample`, `(model, batch) -> Tensor[batch]`.
         masks: component to mask, a mask being parameter name to boolean tensor of its shape, as
             `devinterp_core.transformer.masks` and `devinterp_core.llc.huggingface` make them.
-        step_size, localization, n_beta, num_chains, num_draws, num_burnin, num_steps_between_draws, batch_size,
-            observe, method, seed, progress, keep_parameters, memory_budget, checkpoint, checkpoint_every: as in
-            `sample`, for every component.
+        step_size: as in `sample`, and so are all other arguments but the next, for every component.
         shortcut: use the short way for attention heads of a `Transformer`.
 
     Returns:

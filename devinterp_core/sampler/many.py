@@ -51,9 +51,7 @@ def sample_many(
         data: one data set for all, or a list with one for each model, alike in shape.
         loss: as in `sample`.
         num_chains: chains of each model.
-        step_size, localization, n_beta, num_draws, num_burnin, num_steps_between_draws, batch_size, mask, observe,
-            method, seed, progress, keep_parameters, train_mode, memory_budget, checkpoint, checkpoint_every: as in
-            `sample`, the same for all models.
+        step_size: as in `sample`, and so are all other arguments, the same for all models.
 
     Returns:
         As `sample`, with the dims `model`, `chain`, `draw`; `draws.isel(model=i)` is what `sample` returns for one.
