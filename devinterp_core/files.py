@@ -77,8 +77,7 @@ def save_tensors(
     Raises:
         ValueError: metadata with the name `checksum`, or a value that is no text.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     texts = dict(metadata or {})
     wrong = [name for name, text in texts.items() if name == CHECKSUM or not isinstance(text, str) or PREFIX in text]
@@ -91,20 +90,18 @@ def save_tensors(
         shared = any(tensor.untyped_storage().data_ptr() == t.untyped_storage().data_ptr() for t in plain.values())
         plain[name] = tensor.clone() if shared else tensor
 
+    content = save(plain, texts)  # not by `save_file`, which leaves a temporary file of its own when it is killed
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))  # the writer has no order of its own
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    if len(text) > size:
+        raise RuntimeError(f"the header of {path} grew from {size} to {len(text)} bytes")
+
     def write(temporary: Path) -> None:
-        try:
-            save_file(plain, temporary, texts)
-        except SafetensorError as error:
-            raise OSError(f"{path} cannot be written ({error}): make room, or give another place") from error
-        with temporary.open("r+b") as file:
-            size = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(size))
-            header["__metadata__"] = dict(sorted(header["__metadata__"].items()))  # the writer has no order of its own
-            text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-            if len(text) > size:
-                raise RuntimeError(f"the header of {path} grew from {size} to {len(text)} bytes")
-            file.seek(8)
-            file.write(text.ljust(size))
+        with temporary.open("wb") as file:
+            file.write(content[:8] + text.ljust(size))
+            file.write(memoryview(content)[8 + size :])
         _stamp(temporary, 8 + text.index((PREFIX + BLANK).encode()) + len(PREFIX))
 
     return write_atomically(path, write)
@@ -187,16 +184,14 @@ def save_dataset(path: str | os.PathLike, dataset: "xarray.Dataset") -> Path:
         part.attrs = {name: _to_attribute(value) for name, value in part.attrs.items()}
     odd = any(v.dtype.kind == "c" or v.dtype == np.float16 for v in plain.variables.values())  # HDF5 has both
 
-    def write(temporary: Path) -> None:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "You are writing invalid netcdf features", UserWarning)
-            plain.to_netcdf(temporary, engine="h5netcdf", invalid_netcdf=odd)
-        with temporary.open("r+b") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            file.seek(0, os.SEEK_END)
-            file.write(digest.encode().join(TRAILER))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "You are writing invalid netcdf features", UserWarning)
+        # in memory: where the disk is full, HDF5 ends the process
+        content = bytes(plain.to_netcdf(engine="h5netcdf", invalid_netcdf=odd))
+    digest = hashlib.sha256(content).hexdigest()
+    content += digest.encode().join(TRAILER)
 
-    return write_atomically(path, write)
+    return write_atomically(path, lambda temporary: temporary.write_bytes(content))
 
 
 def load_dataset(path: str | os.PathLike, *, require: bool = True, remedy: str = REMEDY) -> "xarray.Dataset":

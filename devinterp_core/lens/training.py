@@ -16,6 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from devinterp_core.content import content_key
+from devinterp_core.locks import writing
 from devinterp_core.train.checkpoints import read, write
 from devinterp_core.train.optimizers import Optimizer
 from devinterp_core.train.settings import TrainingSettings
@@ -123,13 +124,24 @@ def train_lens(
         raise ValueError(f"sequences of {first.shape[1]} tokens have none left after skipping {settings.skip}")
     path = None if state_file is None else Path(state_file)
     run = _Run(lens, settings, None if path is None else _key(lens, settings))
-    if path is not None and path.exists():
+    if path is None:
+        return _advance(run, batches, None, save_seconds, progress)
+    if path.exists() and not path.is_dir():
         run.restore(read(path), path)
         _check_batches(run, batches, first, path)
-    if path is not None and run.step < settings.num_steps:
-        write(path, run.state())  # what cannot be written is told now, not after a minute
-    saved = time.monotonic()
-    total = settings.num_steps
+        if run.step == settings.num_steps:  # also from where nothing can be written
+            return _advance(run, batches, None, save_seconds, progress)
+    with writing(path, "the state file"):
+        if path.exists():  # another process may have gone on meanwhile
+            run.restore(read(path), path)
+        return _advance(run, batches, path, save_seconds, progress)
+
+
+def _advance(
+    run: "_Run", batches: Batches, path: Path | None, save_seconds: float, progress: bool
+) -> Float[Tensor, "step layer"]:
+    """To the last step, saved on the way if there is a path."""
+    saved, total = time.monotonic(), run.settings.num_steps
     with tqdm(total=total, initial=run.step, disable=not progress, desc="lens", unit="step", mininterval=1.0) as bar:
         while run.step < total:
             run.advance(batches(run.step))
@@ -251,7 +263,7 @@ def _key(lens: TunedLens, settings: LensTraining) -> Tensor:
     """What the training depends on but for its batches: the model counts as a whole, not only its readout."""
     seen = lens.model
     own = (settings, lens.weight.detach(), lens.bias.detach(), str(seen.device), seen.readout.hash())
-    return torch.frombuffer(bytearray.fromhex(content_key(own, seen.model, train_lens)), dtype=torch.uint8)
+    return torch.frombuffer(bytearray.fromhex(content_key(own, seen.model)), dtype=torch.uint8)
 
 
 def _digest(tokens: Tensor) -> Tensor:

@@ -1,15 +1,13 @@
 """The engine of every run: jobs one after the other, each advancing its chains, saved and resumed on the way."""
 
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from filelock import FileLock
 from tqdm import tqdm
 
+from devinterp_core.locks import writing
 from devinterp_core.vectorized import keep_freed_memory, kept_random_state
 
 from . import checkpoint as checkpoints
@@ -85,7 +83,7 @@ def run_jobs(
     saved = checkpoints.load(checkpoint, own_key)
     if saved is not None and len(saved["finished"]) == len(jobs):
         return saved["finished"]  # also from where nothing can be written
-    with _locked(checkpoint):
+    with writing(checkpoint, "the checkpoint"):
         saved = checkpoints.load(checkpoint, own_key)  # another process may have gone on meanwhile
         for name, tensor in (shared or {}).items() if saved else ():
             tensor.copy_(saved["shared"][name])
@@ -125,27 +123,6 @@ def _advance(
                 finished = [*finished, job.arrays() if arrays is None else arrays]
             save({"finished": finished, "job": -1, "state": None})
     return finished
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """The right to write a checkpoint: nobody else writes it meanwhile, and it can be written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():
-            raise IsADirectoryError("it is a folder")
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-        lock = FileLock(path.with_name(f".{path.name}.lock"))
-        lock.acquire()
-    except OSError as error:
-        raise OSError(f"the checkpoint {path} cannot be written ({error}): give a path that can") from error
-    try:
-        for left in path.parent.glob(f".{path.stem}.*.tmp{path.suffix}"):  # of writers that were killed
-            left.unlink(missing_ok=True)
-        yield
-    finally:
-        lock.release()
 
 
 def check_divergence(diverged_at: Any, targets: Sequence[Target], run: Settings, what: str) -> None:
