@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from devinterp_core.companion.recorded import recorded_text_run
+from devinterp_core.files import save_json
 from devinterp_core.language import TextStream, next_token_loss, text_corpus
 from devinterp_core.train import TrainingSettings, train
 from devinterp_core.transformer import Transformer, TransformerConfig, attention_only
@@ -81,6 +82,7 @@ def test_other_texts_and_other_streams_are_refused(exported, tmp_path):
             changed["stream"]["TextStream"]["corpus"].update(change)
         else:
             changed["stream"] = {"LanguageStream": {}}
-        (folder / "training.json").write_text(json.dumps(changed))
+        changed.pop("checksum", None)
+        save_json(folder / "training.json", changed)
         with pytest.raises(ValueError, match=message):
             recorded_text_run(folder)

@@ -415,7 +415,7 @@ def test_a_killed_training_continues_bit_for_bit(settings, tmp_path, monkeypatch
     finished = TunedLens(seen)
     train_lens(finished, rest, settings, state_file=state, progress=False)
     assert len(run) == 1 and torch.equal(finished.weight, whole.weight)
-    assert [file.name for file in tmp_path.iterdir()] == ["state.safetensors"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == [".state.safetensors.lock", "state.safetensors"]
 
 
 def test_a_state_of_another_training_is_refused(tmp_path):
