@@ -15,7 +15,7 @@ CORES ?=
 book: venv ## execute the notebooks that changed, build _build/html
 	@$(COMPANION) book $(if $(CORES),--cores $(CORES))
 
-test: book ## everything, in a real browser too; under 10 minutes on two cores
+test: book ## everything, in a real browser too; about a quarter of an hour on two cores
 	@CHROMIUM="$$(sh tests/find_chromium.sh)" .venv/bin/python -m pytest tests -n 2
 
 test-long: venv ## the reliability campaign in its long form; writes data/recorded/reliability and its table
