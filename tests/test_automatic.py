@@ -121,6 +121,15 @@ def test_a_point_beside_the_minimum_is_remarked():
     assert any(w.startswith("w* is not quite a minimum") for w in found.warnings)
 
 
+def test_a_number_of_no_minimum_is_not_converged():
+    """Its interval may be right for the posterior mean; a learning coefficient it is not."""
+    model, data, loss = regression(d=3, away=0.6)
+    gain = gradient_step_gain(make_target(model, data, loss, n_beta=None, localization=1.0))
+    found = estimate_llc(model, data, loss, relative_error=0.1, max_steps=4000, progress=False)
+    assert gain > max(0.5 * abs(found.mean), 0.1)
+    assert not found.converged and any(text.startswith("w* is no minimum") for text in found.warnings)
+
+
 def test_settings_are_checked_before_any_work():
     model, data, loss = regression()
     for bad in ({"relative_error": 0.0}, {"relative_error": 1.5}, {"max_steps": 10}, {"localization": -1.0},

@@ -962,7 +962,7 @@ def test_a_finished_training_is_read_from_a_read_only_cache(tmp_path, monkeypatc
         raise PermissionError(30, "Read-only file system")
 
     monkeypatch.setattr(Path, "mkdir", refuse)
-    monkeypatch.setattr("devinterp_core.train.run.FileLock", refuse)
+    monkeypatch.setattr("devinterp_core.locks.FileLock", refuse)
     monkeypatch.setattr("tempfile.TemporaryFile", refuse)
     assert torch.equal(short_training(tmp_path).vectors(30), found.vectors(30))
     assert sorted(tmp_path.rglob("*")) == before

@@ -16,7 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from devinterp_core.content import content_key
-from devinterp_core.locks import writing
+from devinterp_core.locks import path_of, writing
 from devinterp_core.train.checkpoints import read, write
 from devinterp_core.train.optimizers import Optimizer
 from devinterp_core.train.settings import TrainingSettings
@@ -122,7 +122,7 @@ def train_lens(
     lens.model.check_tokens(first)
     if first.shape[1] <= settings.skip:
         raise ValueError(f"sequences of {first.shape[1]} tokens have none left after skipping {settings.skip}")
-    path = None if state_file is None else Path(state_file)
+    path = None if state_file is None else path_of("state_file", state_file)
     run = _Run(lens, settings, None if path is None else _key(lens, settings))
     if path is None:
         return _advance(run, batches, None, save_seconds, progress)

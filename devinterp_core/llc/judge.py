@@ -19,6 +19,8 @@ LARGEST_R_HAT = 1.05
 LEAST_ESS = 100.0
 # Growth of the squared distance between the first and the last third of the kept draws that counts as spreading.
 LARGEST_SPREADING = 0.15
+# Share of the estimate that one step along the gradient may gain: beyond it the estimate is of no minimum.
+LARGEST_GAIN = 0.5
 
 
 @dataclass
@@ -160,6 +162,11 @@ def remarks(draws: xarray.Dataset, estimate: TrustedEstimate, target: Target, re
             f"w* is no minimum: {below} of {len(estimate.per_chain)} chains lie below its loss, by "
             f"{-estimate.mean:.3g} in units of the estimate, and a learning coefficient cannot be negative; "
             "train further, or raise localization"
+        )
+    elif gain > max(LARGEST_GAIN * abs(estimate.mean), 0.1) and math.isfinite(gain):
+        found.append(
+            f"w* is no minimum: one step along the gradient lowers n_beta * loss by {gain:.2g}, and the estimate, "
+            f"{estimate.mean:.3g}, is too low by at least as much; train further, or raise localization"
         )
     elif below or gain > max(tolerance, 0.1):
         lower = "" if not below else f"{below} of {len(estimate.per_chain)} chains have a negative mean; "

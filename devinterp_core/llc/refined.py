@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import xarray
 from torch import Tensor, nn
 
-from devinterp_core.sampler.checkpoint import checkpoint_path
+from devinterp_core.locks import path_of
 from devinterp_core.sampler.components import Component, Stack, make_components, stacks_of
 from devinterp_core.sampler.engine import TRACE_FROM
 from devinterp_core.sampler.lockstep import sample_components
@@ -83,7 +83,7 @@ def refined_llc(
     components = make_components(model, data, loss, masks, n_beta, localization, run.batch_size)
     trace = run.num_steps >= TRACE_FROM
     short, rest = _heads(components, run, trace) if shortcut else ([], components)
-    place = checkpoint_path(checkpoint)
+    place = None if checkpoint is None else path_of("checkpoint", checkpoint)
     draws = sample_components(short + stacks_of(rest, run, trace), run, observe, progress, place)
     return draws.sel(component=list(masks))
 

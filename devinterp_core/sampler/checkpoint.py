@@ -1,7 +1,6 @@
 """Saving and resuming a run: tensors with a checksum, keyed by everything that the draws depend on."""
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,19 +14,6 @@ from devinterp_core.files import load_tensors, save_tensors
 
 from .settings import Settings
 from .target import Target
-
-
-def checkpoint_path(checkpoint: object) -> Path | None:
-    """The path of a checkpoint.
-
-    Raises:
-        TypeError: no path.
-    """
-    if checkpoint is None:
-        return None
-    if not isinstance(checkpoint, (str, os.PathLike)) or "\0" in str(checkpoint) or not str(checkpoint):
-        raise TypeError(f"checkpoint must be the path of a file or None, got {checkpoint!r}")
-    return Path(checkpoint)
 
 
 def run_key(target: Target, run: Settings, attributes: dict[str, Any], *more: object) -> str:

@@ -9,7 +9,7 @@ from devinterp_core.vectorized import (
     Loss,
     kept_random_state,
     map_batch,
-    private_copy,
+    own_copy,
     seed_global,
     tensors_of,
 )
@@ -51,27 +51,30 @@ def check_loss(
 
         def losses(batch: Batch, seed: int = 0, w: Tensor = centre) -> Tensor:
             seed_global(seed, centre.device)
-            return evaluator.alone(w.clone(), batch)[0]
+            return evaluator.alone(w, batch)[0]
 
+        before, w = {name: tensor.clone() for name, tensor in evaluator.constants.items()}, centre.clone()
         try:
-            found = losses(batch)
+            found = losses(batch, w=w)
         except Exception as error:
             raise ValueError(f"the loss fails on the first samples of data: {type(error).__name__}: {error}") from error
         _check_form(found, few)
-        _check_writes(evaluator, names, centre, batch)
+        _check_writes(evaluator, before, names, w, centre)
         if not torch.equal(found.nan_to_num(), losses(batch).nan_to_num()):
             raise ValueError(
                 "the loss is another one when it is evaluated again at the same parameters, samples and random numbers "
                 "of torch: it keeps a state, or takes numbers from random, NumPy or the clock. Draw them beforehand "
                 "and make them part of the data"
             )
-        _check_aliases(losses, model, loss, names, batch, _beside(centre, mask))
+        beside = _beside(centre, mask)
+        moved = losses(batch, w=beside)
+        _check_aliases(moved, model, loss, names, batch, beside)
         random = not torch.equal(found.nan_to_num(), losses(batch, seed=1).nan_to_num())
         seed_global(0, centre.device)
         gradient = evaluator.alone(centre.clone(), batch, gradient=True)[1]  # raises where none reaches the parameters
         if not random and not (gradient if mask is None else gradient * mask).any():
-            _check_constant(losses, batch, _beside(centre, mask))
-        coupled = not random and few > 1 and _coupled(losses, batch, few, centre, _beside(centre, mask))
+            _check_constant(found, moved)
+        coupled = not random and few > 1 and _coupled(losses, batch, few, ((beside, moved), (centre, found)))
     if coupled and batch_size is not None:
         raise ValueError(
             "the loss of a sample depends on the other samples of its batch (batch statistics, pairs within the batch, "
@@ -91,10 +94,10 @@ def _check_form(found: object, few: int) -> None:
         raise ValueError(f"loss(model, batch) must return real floating-point numbers, got {found.dtype}")
 
 
-def _check_writes(evaluator: Evaluator, names: tuple[str, ...], centre: Tensor, batch: Batch) -> None:
-    """Refuse a forward pass that changes what it reads."""
-    before, w = {name: tensor.clone() for name, tensor in evaluator.constants.items()}, centre.clone()
-    evaluator.alone(w, batch)
+def _check_writes(
+    evaluator: Evaluator, before: dict[str, Tensor], names: tuple[str, ...], w: Tensor, centre: Tensor
+) -> None:
+    """Refuse a forward pass that changed what it reads."""
     changed = [n.removeprefix("model.") for n, t in evaluator.constants.items() if not _same(t, before[n])]
     if not _same(w, centre):
         changed += [
@@ -112,15 +115,16 @@ def _same(a: Tensor, b: Tensor) -> bool:
     return torch.equal(a.nan_to_num(), b.nan_to_num()) if a.is_floating_point() else torch.equal(a, b)
 
 
-def _check_aliases(losses, model: nn.Module, loss: Loss, names: tuple[str, ...], batch: Batch, beside: Tensor) -> None:
+def _check_aliases(
+    exchanged: Tensor, model: nn.Module, loss: Loss, names: tuple[str, ...], batch: Batch, beside: Tensor
+) -> None:
     """Moving the parameters in their places must be the same as exchanging them, which is how chains are evaluated."""
-    moved, parts = private_copy(model, share=False), beside
+    moved, parts = own_copy(model), beside
     with torch.no_grad():
         for name in names:
             parameter = moved.get_parameter(name)
             part, parts = parts[: parameter.numel()], parts[parameter.numel() :]
             parameter.copy_(part.view_as(parameter))
-        exchanged = losses(batch, w=beside)
         seed_global(0, beside.device)
         plain = loss(moved, batch)
     tolerance = 4 * torch.finfo(plain.dtype).eps ** 0.5 * float(plain.abs().max().nan_to_num(1.0))
@@ -138,20 +142,19 @@ def _beside(centre: Tensor, mask: Tensor | None) -> Tensor:
     return centre + (offset + 1e-4 if mask is None else (offset + 1e-4) * mask)
 
 
-def _check_constant(losses, batch: Batch, beside: Tensor) -> None:
+def _check_constant(found: Tensor, moved: Tensor) -> None:
     """Without a gradient at w* the loss has to change somewhere near."""
-    if torch.equal(losses(batch).nan_to_num(), losses(batch, w=beside).nan_to_num()):
+    if torch.equal(found.nan_to_num(), moved.nan_to_num()):
         raise ValueError(
             "no gradient reaches the parameters that move, and near w* the loss does not change with them: does it use "
             "the model that it is handed, is it multiplied by zero, are the units dead?"
         )
 
 
-def _coupled(losses, batch: Batch, few: int, centre: Tensor, beside: Tensor) -> bool:
-    """Whether losses change with the other samples, at w* or beside it."""
+def _coupled(losses, batch: Batch, few: int, points: tuple[tuple[Tensor, Tensor], ...]) -> bool:
+    """Whether losses change with the other samples, at the first of the points (with losses there) that is finite."""
     first = max(1, few // 3)
-    for w in (beside, centre):
-        together = losses(batch, w=w)
+    for w, together in points:
         if not together.isfinite().all():
             continue
         tolerance = 4 * torch.finfo(together.dtype).eps ** 0.5 * float(together.abs().max())

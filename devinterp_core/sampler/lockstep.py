@@ -83,6 +83,10 @@ class StackJob:
     def __init__(self, stack: Stack, run: Settings, observables: dict[str, Observable], baseline: Tensor):
         self.stack, self.run, self.baseline, self.step = stack, run, baseline, 0
         self.groups = [self._group(component, observables) for component in stack.components]
+        target, batch_size = stack.components[0].target, run.batch_size or stack.components[0].target.num_samples
+        met = run.num_chains * (run.num_draws + run.num_burnin_records) * batch_size
+        if not target.random and (run.full_batch or target.num_samples <= met):
+            _fill(self.baseline, target, None, max(batch_size, 1024))
         self.w = torch.stack([group.w for group in self.groups])
         for group, own in zip(self.groups, self.w, strict=True):
             group.w = own

@@ -13,10 +13,11 @@ import xarray
 from torch import Tensor, nn
 
 from devinterp_core.draws import make_draws, split_chains
+from devinterp_core.locks import path_of
 from devinterp_core.vectorized import Batch, Evaluator, Loss, kept_random_state, map_batch
 
 from .chains import ChainGroup
-from .checkpoint import checkpoint_path, run_key
+from .checkpoint import run_key
 from .engine import TRACE_FROM, check_divergence, run_jobs
 from .methods import METHODS
 from .observe import OBSERVE_CHUNK, Observable, Observed, Observer, checked_observables
@@ -123,7 +124,7 @@ def draw_all(
     stop: Callable[[xarray.Dataset], bool] | None = None,
 ) -> xarray.Dataset:
     """Advance all chains of all models, group by group."""
-    place = checkpoint_path(checkpoint)
+    place = None if checkpoint is None else path_of("checkpoint", checkpoint)
     observables = checked_observables(target, observe, run.num_chains, run.memory_budget)
     check_records(run, target.num_models * run.num_chains, target.num_coordinates)
     bytes_a_chain = METHODS[run.method].copies * target.num_coordinates * target.centre.element_size()

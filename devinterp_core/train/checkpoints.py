@@ -9,8 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from devinterp_core.files import load_json, load_tensors, save_json, save_tensors
-
-from .checks import copy_of
+from devinterp_core.vectorized import own_copy
 
 FORMAT = 2  # from 2 on all files of a run carry checksums
 RECORD = "training.json"  # written last: a folder without it is unfinished
@@ -74,7 +73,7 @@ class Checkpoints:
 
     def model(self, step: int, index: int = 0) -> nn.Module:
         """One model of the run as a module."""
-        model, tensors = copy_of(self.template), self.load(step)
+        model, tensors = own_copy(self.template), self.load(step)
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 parameter.copy_(tensors[name][index])

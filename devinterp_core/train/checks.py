@@ -6,9 +6,7 @@ the checkpoints show. The gradient is compared with plain autograd at moved para
 follow the parameters of the models shows: what is recomputed in the backward pass, an unregistered alias of a weight.
 """
 
-import copy
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -57,24 +55,6 @@ def check_models(models: Sequence[nn.Module], batch: tuple[Tensor, ...]) -> None
     sizes = [len(tensor) for tensor in batch]
     if set(sizes) != {len(models)}:
         raise ValueError(f"the stream gives batches for {sizes} models, there are {len(models)}")
-
-
-def copy_of(model: nn.Module) -> nn.Module:
-    """A deep copy; activations that a model keeps from its last forward pass are copied as plain tensors."""
-    memo: dict[int, Any] = {}
-
-    def cut(value: object) -> None:
-        if isinstance(value, Tensor) and value.grad_fn is not None:
-            memo[id(value)] = value.detach().clone()
-        elif isinstance(value, (list, tuple)):
-            for each in value:
-                cut(each)
-        elif isinstance(value, dict):
-            cut(list(value.values()))
-
-    for module in model.modules():
-        cut({k: v for k, v in vars(module).items() if k not in ("_parameters", "_buffers", "_modules")})
-    return copy.deepcopy(model, memo)
 
 
 def check_state(model: nn.Module, loss: Callable, batch: tuple[Tensor, ...]) -> bool:

@@ -5,27 +5,24 @@ waits, and whoever asks later reads. A killed run continues from its last saved 
 device.
 """
 
-import contextlib
 import dataclasses
 import operator
-import os
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import torch
-from filelock import FileLock
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from devinterp_core.files import remove_leftovers
+from devinterp_core.locks import path_of, writing
 from devinterp_core.numbers import number
-from devinterp_core.vectorized import Evaluator, keep_freed_memory
+from devinterp_core.vectorized import Evaluator, keep_freed_memory, own_copy
 
 from .checkpoints import LOSSES, RECORD, Checkpoints, read, step_file, write, write_record
-from .checks import check_gradient, check_models, check_state, copy_of
+from .checks import check_gradient, check_models, check_state
 from .key import run_key
 from .optimizers import Optimizer
 from .randomness import own_randomness, seed_step
@@ -97,19 +94,19 @@ def train(
         raise TypeError(f"models must be a list of torch.nn.Module, got {type(models).__name__}")
     if not models:
         raise ValueError("no models to train")
-    if not isinstance(folder, (str, os.PathLike)):
-        raise TypeError(f"folder must be the path of the cache, got {folder!r}")
+    folder = path_of("folder, the cache,", folder)
     if not number("save_seconds", save_seconds) >= 0:
         raise ValueError(f"save_seconds must not be negative, got {save_seconds}")
     with own_randomness(next(models[0].parameters()).device):
         first = stream(0)
         check_models(models, first)
         key, description = run_key(models, stream, loss, settings, steps, compile)
-        place = Path(folder) / key[:24]
+        place = folder / key[:24]
         finished = _finished(place, models[0], steps)
         if finished is not None:
             return finished
-        with _locked(place):
+        remedy = "give a folder= that can, or put the finished run there"
+        with writing(place / RECORD, "the run is not in the cache, and its record", remedy, place.with_suffix(".lock")):
             finished = _finished(place, models[0], steps)  # by another process, while this one waited
             if finished is not None:
                 return finished
@@ -135,26 +132,6 @@ def _finished(place: Path, model: nn.Module, steps: list[int]) -> Checkpoints | 
     return found
 
 
-@contextlib.contextmanager
-def _locked(place: Path) -> Iterator[None]:
-    """The folder of a run, made and writable, for one process at a time."""
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=place).close()
-        lock = FileLock(place.with_suffix(".lock"))
-        lock.acquire()
-    except OSError as error:
-        raise OSError(
-            error.errno,
-            f"the run is not in the cache, and {place} cannot be written ({error.strerror or error}): give a folder= "
-            "that can, or put the finished run there",
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 class _Run:
     """The state of a training run."""
 
@@ -173,9 +150,9 @@ class _Run:
         self.stream, self.settings, self.place, self.key = stream, settings, place, key
         self.w = torch.stack([torch.cat([p.detach().flatten() for p in model.parameters()]) for model in models])
         first = tuple(tensor.to(self.w.device) for tensor in first)
-        self.stochastic, self.shapes = check_state(copy_of(models[0]), loss, tuple(t[0] for t in first)), set()
+        self.stochastic, self.shapes = check_state(own_copy(models[0]), loss, tuple(t[0] for t in first)), set()
         # The model is a copy: what its forward pass leaves in it is not the caller's.
-        self.evaluator = Evaluator(copy_of(models[0]), loss, compile=compile, random=self.stochastic)
+        self.evaluator = Evaluator(own_copy(models[0]), loss, compile=compile, random=self.stochastic)
         named = zip(self.evaluator.names, self.evaluator.segments, self.evaluator.shapes, strict=True)
         self.segments = [(name, a, b, shape) for name, (a, b), shape in named]
         trained = {name for name, p in models[0].named_parameters() if p.requires_grad}
@@ -184,7 +161,7 @@ class _Run:
         if not self.stochastic:
             coordinates = torch.cat([torch.arange(a, b) for _, a, b, _ in segments]).to(self.w.device)
             own = tuple(tensor[0] for tensor in first)
-            check_gradient(copy_of(models[0]), loss, own, self.evaluator.alone, coordinates)
+            check_gradient(own_copy(models[0]), loss, own, self.evaluator.alone, coordinates)
         self.optimizer = Optimizer(self.w, segments, settings)
         self.losses = torch.full((settings.num_steps, len(models)), torch.nan, dtype=self.w.dtype)
         self.step, self.seconds = 0, 0.0

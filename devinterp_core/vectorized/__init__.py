@@ -16,7 +16,7 @@ from devinterp_core.vectorized.apply import stacked_outputs
 from devinterp_core.vectorized.batches import Batch, in_form_of, map_batch, split_batch, tensors_of
 from devinterp_core.vectorized.evaluator import Evaluator, Loss, PerSampleLoss
 from devinterp_core.vectorized.memory import keep_freed_memory
-from devinterp_core.vectorized.private import private_copy
+from devinterp_core.vectorized.private import own_copy, private_copy
 from devinterp_core.vectorized.randomness import global_state, kept_random_state, seed_global, set_global_state
 from devinterp_core.vectorized.tracing import traced
 
@@ -30,6 +30,7 @@ __all__ = [
     "keep_freed_memory",
     "kept_random_state",
     "map_batch",
+    "own_copy",
     "private_copy",
     "seed_global",
     "set_global_state",

@@ -21,18 +21,26 @@ class _Bytes(TorchDispatchMode):
         return result
 
 
-def bytes_written(evaluate: Callable[[Batch], object], batch: Batch, few: int) -> tuple[float, float]:
+def bytes_written(
+    evaluate: Callable[[Batch], object], batch: Batch, few: int, enough: float = 0.0
+) -> tuple[float, float]:
     """Bytes that `evaluate` writes whatever the number of samples, and for each of them.
 
-    Measured on `few` samples and on half of them; the random state stays as it is.
+    Measured on `few` samples and on half of them; where the first of these shows that the whole batch writes fewer than
+    `enough` bytes, an upper bound, `(0, bytes / few)`, does. The random state stays as it is.
     """
-    counts = []
-    size = min(few, len(tensors_of(batch)[0]))
+    num_samples = len(tensors_of(batch)[0])
+    size = min(few, num_samples)
+
+    def count(samples: int) -> int:
+        with _Bytes() as counter:
+            evaluate(map_batch(lambda t: t[:samples], batch))
+        return counter.written
+
     with kept_random_state(tensors_of(batch)[0].device):
-        for samples in {size, max(1, size // 2)}:
-            with _Bytes() as counter:
-                evaluate(map_batch(lambda t, samples=samples: t[:samples], batch))
-            counts.append((samples, counter.written))
-    (less, first), (more, last) = min(counts), max(counts)
-    each = (last - first) / (more - less) if more > less else last / more
-    return max(0.0, last - each * more), each
+        more = count(size)
+        if size == 1 or more / size * num_samples <= enough:
+            return 0.0, more / size
+        less = count(size // 2)
+    each = (more - less) / (size - size // 2)
+    return max(0.0, more - each * size), each

@@ -149,8 +149,8 @@ class Evaluator:
 
     def _compile(self, kind: str, w: Tensor, batch: Batch, shared: bool) -> Callable:
         single = isinstance(batch, Tensor)
-        fixed, each = self._bytes_of(kind, w, batch, shared)
         num_samples = len(tensors_of(batch)[0]) if shared else tensors_of(batch)[0].shape[1]
+        fixed, each = self._bytes_of(kind, w, batch, shared)
         long = kind == "gradient" and len(w) > 1 and w.device.type == "cpu" and fixed + each * num_samples > ALONE_BYTES
         if kind == "gradient" and not self._checked:
             self._check(w, batch, shared, together=not long)
@@ -209,7 +209,8 @@ class Evaluator:
             return 0.0, 0.0
         if kind not in self._bytes:
             own = batch if shared else map_batch(lambda t: t[0], batch)
-            self._bytes[kind] = bytes_written(lambda few: self.alone(w[0], few, kind == "gradient"), own, FEW)
+            enough = ALONE_BYTES if self.memory is None else min(ALONE_BYTES, self.memory / len(w))
+            self._bytes[kind] = bytes_written(lambda few: self.alone(w[0], few, kind == "gradient"), own, FEW, enough)
         return self._bytes[kind]
 
     def _chunk(self, fixed: float, each: float, num_models: int, num_samples: int) -> int:

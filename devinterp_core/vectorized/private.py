@@ -1,16 +1,15 @@
-"""A private copy of the caller's model: its structure anew, its parameters shared and never written, or anew too."""
+"""A copy of the caller's model: its structure anew, its parameters anew too, or shared and never written."""
 
 import copy
 
 from torch import Tensor, nn
 
 
-def private_copy(model: nn.Module, share: bool = True) -> nn.Module:
+def own_copy(model: nn.Module, share: bool = False) -> nn.Module:
     """A copy whose flags, hooks and attributes can be changed; with `share`, its parameters are those of `model`.
 
     Kept activations, tensors that hang on a graph, are copied without it; what refuses to be copied (a lock, a logger
-    with a stream) is shared. In the copy every row of an `Embedding` has its gradient, and a dense one: `padding_idx`
-    suppresses one that the loss, in which the row takes part, does have.
+    with a stream) is shared.
     """
     memo: dict[int, object] = {id(p): p for p in model.parameters()} if share else {}
     for module in model.modules():
@@ -23,7 +22,16 @@ def private_copy(model: nn.Module, share: bool = True) -> nn.Module:
                     copy.deepcopy(value, dict(memo))
                 except Exception:  # noqa: BLE001  whatever cannot be copied
                     memo[id(value)] = value
-    private = copy.deepcopy(model, memo)
+    return copy.deepcopy(model, memo)
+
+
+def private_copy(model: nn.Module) -> nn.Module:
+    """A copy to sample with, that shares the parameters of `model`.
+
+    In it every row of an `Embedding` has its gradient, and a dense one: `padding_idx` suppresses one that the loss, in
+    which the row takes part, does have.
+    """
+    private = own_copy(model, share=True)
     for module in private.modules():
         if isinstance(module, nn.EmbeddingBag):
             module.sparse = False

@@ -15,7 +15,6 @@ import pytest
 
 COUNTS: dict[str, collections.Counter] = collections.defaultdict(collections.Counter)
 FAILED: list[str] = []
-RECORD = Path(__file__).resolve().parents[2] / "data" / "recorded" / "reliability" / "campaign_now.json"
 # Share of an area's cases in the short form, so that all of it takes about a minute and a half on one core.
 SHARES = {
     "kills": 0.3,
@@ -39,16 +38,9 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(config, items):
-    """In the short form, keep the cases whose names fall into the share: the same in every process and every run.
-
-    Cases that the record names as failed may fail there: the table shows them, and a new failure is seen at once.
-    """
+    """In the short form, keep the cases whose names fall into the share: the same in every process and every run."""
     if os.environ.get("RELIABILITY_FORM") in ("medium", "long"):
         return
-    known = set(json.loads(RECORD.read_text())["failed"]) if RECORD.exists() else set()
-    for item in items:
-        if item.nodeid.removeprefix("tests/reliability/") in known:
-            item.add_marker(pytest.mark.xfail(reason="named as failed in the campaign's record", strict=False))
     kept, left = [], []
     for item in items:
         area = next((mark.args[0] for mark in item.iter_markers("area")), None)
