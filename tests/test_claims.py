@@ -35,11 +35,12 @@ def test_record_and_table(sheet, tmp_path):
         "interval": [6.9, 7.1],
         "notebook": "03_tms_kgons",
         "reference": "Chen et al. (2023)",
+        "kind": "paper",
     }
     page = table._repr_html_()
     assert ">holds<" in page and ">does not hold<" in page and "A &lt;miss&gt;" in page and "9 &amp; more" in page
     assert r'<span class="math">\(\lambda = 7\)</span>' in page
-    assert "1 of 2 claims hold" in page and "does not hold: A <miss>" in repr(table)
+    assert "1 of 2 claims hold, 1 does not" in page and "does not hold: A <miss>" in repr(table)
     assert claims.load(tmp_path / "claims.json") == sheet.claims
 
 
@@ -73,6 +74,7 @@ def test_numbers_of_numpy_and_torch_become_plain(sheet):
         ({"holds": "yes"}, TypeError),
         ({"detail": ""}, ValueError),
         ({"detail": 5}, TypeError),
+        ({"kind": "other"}, ValueError),
     ],
 )
 def test_bad_claims_are_refused(sheet, change, error):
@@ -110,6 +112,44 @@ def test_helpers_agree(measured, truth, tolerance):
     assert claims.covers((min(measured, truth), max(measured, truth)), truth)
     assert claims.at_least(measured, truth) or claims.at_most(measured, truth)
     assert claims.within_fraction(truth, truth, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "expected"),
+    [
+        (claims.at_least((1.0, 2.0), 1.0), True),
+        (claims.at_least((1.0, 2.0), 1.5), None),
+        (claims.at_least((1.0, 2.0), 2.5), False),
+        (claims.at_most((1.0, 2.0), 2.0), True),
+        (claims.at_most((1.0, 2.0), 1.5), None),
+        (claims.at_most(np.array([1.0, 2.0]), 0.5), False),
+        (claims.within((6.9, 7.1), 7.0, 0.2), True),
+        (claims.within((6.0, 8.0), 7.0, 0.2), None),
+        (claims.within((6.0, 6.9), 7.0, 0.2), None),
+        (claims.within((5.0, 6.7), 7.0, 0.2), False),
+        (claims.within(torch.tensor(6.7), 7.0, 0.2), False),
+        (claims.within_fraction((6.9, 7.8), 7.0, 0.1), None),
+        (claims.all_hold(True, np.bool_(True)), True),
+        (claims.all_hold(True, None), None),
+        (claims.all_hold(None, False), False),
+    ],
+)
+def test_an_interval_decides_or_leaves_undecided(verdict, expected):
+    assert verdict is expected
+
+
+def test_what_can_fulfil_no_criterion_is_refused():
+    for bad in (float("nan"), (2.0, 1.0), (float("nan"), 1.0)):
+        with pytest.raises(ValueError, match="no criterion"):
+            claims.at_least(bad, 0.0)
+
+
+def test_undecided_is_a_verdict(sheet, tmp_path):
+    sheet.add("x", **GOOD)
+    sheet.add("y", **GOOD | {"holds": claims.at_least((0, 2), 1), "interval": (0, 2), "kind": "own"})
+    page = sheet.finish()._repr_html_()
+    assert 'class="claim-undecided">undecided<' in page and "1 of 2 claims hold, 1 is undecided" in page
+    assert [c.holds for c in claims.load(tmp_path / "claims.json")] == [True, None]
 
 
 def test_numbers_are_shown_short():

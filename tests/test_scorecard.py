@@ -23,13 +23,14 @@ def record(folder, notebook, verdicts, monkeypatch, run=None):
 def test_page(tmp_path, monkeypatch):
     run = {"key": "abc123", "wall_seconds": 125.2, "parameters": {}, "machine": {"cpu": "x", "threads": 1}}
     records = [
-        record(tmp_path, "02_b", [True, False], monkeypatch),
+        record(tmp_path, "02_b", [True, False, None], monkeypatch),
         record(tmp_path, "01_a", [True], monkeypatch, run),
     ]
     page = scorecard.write(records, tmp_path / "book" / "scorecard.md").read_text()
-    assert "**2 of 3 claims hold; 1 do not.**" in page
-    assert "| [](../notebooks/01_a.ipynb) | 1 | 1 | 0 | 2 min 5 s |" in page
-    assert "| [](../notebooks/02_b.ipynb) | 2 | 1 | 1 | not recorded |" in page
+    assert "- **Claims of the papers**: 2 of 4 claims hold, 1 does not, 1 is undecided." in page
+    assert "| [](../notebooks/01_a.ipynb) | 1 of 1 | none | none | 2 min 5 s |" in page
+    assert "| [](../notebooks/02_b.ipynb) | 1 of 3, 1 undecided | none | none | not recorded |" in page
+    assert "## Undecided claims\n\n- [](../notebooks/02_b.ipynb): claim 2" in page
     assert page.index("## 01_a") < page.index("## 02_b")
     assert r"claim 1 of a\|b\_c $x_1\|y$ | 1 | 2.5 | 2 to 3 | **does not hold** | 5 \*seeds\* |" in page
     assert "## Claims that do not hold\n\n- [](../notebooks/02_b.ipynb): claim 1" in page

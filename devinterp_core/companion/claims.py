@@ -2,36 +2,52 @@
 
 A sheet refuses a claim with a missing field, a number that is not finite, or a verdict that no code computed, so that
 what reaches the scorecard can be read as it stands. A claim that does not hold is recorded and shown like any other.
+
+The criteria take a number or an interval (low, high). Of an interval they say True where all of it fulfils the
+criterion, False where none of it does, and None, undecided, where it holds both.
 """
 
 import html
 import json
 import math
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from numbers import Real
 from pathlib import Path
+from typing import Any
 
 from devinterp_core.companion.output import output_folder
 from devinterp_core.files import write_atomically
 
-__all__ = ["Claim", "ClaimSheet", "ClaimTable", "at_least", "at_most", "covers", "within", "within_fraction"]
+__all__ = [
+    "Claim", "ClaimSheet", "ClaimTable", "all_hold", "at_least", "at_most", "covers", "within", "within_fraction",
+]  # fmt: skip
 
-VERDICT = {True: "holds", False: "does not hold"}
+VERDICT = {True: "holds", False: "does not hold", None: "undecided"}
+CLASS = {True: "claim-holds", False: "claim-fails", None: "claim-undecided"}
+# What is claimed: by the paper, by a closed form against which our code is checked, or by ourselves beyond the paper.
+KINDS = ("paper", "check", "own")
+Measured = Any  # a number, or an interval (low, high) of any library
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One line of the scorecard; `interval` is (low, high), or a word such as `exact` where none exists."""
+    """One line of the scorecard.
+
+    `interval` is (low, high), or a word such as `exact` where none exists; `holds` is None where the interval leaves
+    the criterion undecided; `kind` is one of `KINDS`.
+    """
 
     statement: str
     paper: float | str
     measured: float | str
     interval: tuple[float, float] | str
-    holds: bool
+    holds: bool | None
     detail: str
     notebook: str
     reference: str
+    kind: str = "paper"
 
 
 @dataclass
@@ -54,7 +70,7 @@ class ClaimSheet:
         _text("notebook", self.notebook)
         _text("paper", self.paper)
 
-    def add(self, statement: str, *, paper, measured, interval, holds, detail: str) -> Claim:
+    def add(self, statement: str, *, paper, measured, interval, holds, detail: str, kind: str = "paper") -> Claim:
         """Record one claim.
 
         Args:
@@ -62,16 +78,19 @@ class ClaimSheet:
             paper: what the paper or closed form says, a number or a few words.
             measured: what was measured here, a number or a few words.
             interval: (low, high) of the measurement, or a word such as `"exact"` where there is no interval.
-            holds: the verdict, computed by code from the numbers.
+            holds: the verdict, computed by code from the numbers; None where the interval holds the criterion.
             detail: n, seeds, how the interval and the tolerance are made.
+            kind: `paper`, a claim of the paper; `check`, of our code against a closed form; `own`, beyond the paper.
 
         Raises:
             ValueError: for an empty text, a number that is not finite, an interval the wrong way round, or a statement
-                already on the sheet.
-            TypeError: for a value of another type, a verdict that is not a boolean among them.
+                already on the sheet, a kind that is none.
+            TypeError: for a value of another type, a verdict that is neither a boolean nor None among them.
         """
         if any(claim.statement == statement for claim in self.claims):
             raise ValueError(f"the sheet already has the claim {statement!r}")
+        if kind not in KINDS:
+            raise ValueError(f"kind of a claim is {kind!r}; one of {', '.join(KINDS)} was expected")
         claim = Claim(
             statement=_text("statement", statement),
             paper=_value("paper", paper),
@@ -81,6 +100,7 @@ class ClaimSheet:
             detail=_text("detail", detail),
             notebook=self.notebook,
             reference=self.paper,
+            kind=kind,
         )
         self.claims.append(claim)
         return claim
@@ -112,13 +132,12 @@ class ClaimTable:
         rows = "".join(
             f'<tr><th scope="row">{_page(c.statement)}</th><td>{_page(show(c.paper))}</td>'
             f"<td>{_page(show(c.measured))}</td><td>{_page(show_interval(c.interval))}</td>"
-            f'<td class="{"claim-holds" if c.holds else "claim-fails"}">{VERDICT[c.holds]}</td>'
+            f'<td class="{CLASS[c.holds]}">{VERDICT[c.holds]}</td>'
             f"<td>{_page(c.detail)}</td></tr>"
             for c in self.claims
         )
         head = "".join(f'<th scope="col">{h}</th>' for h in heads)
-        kept = sum(c.holds for c in self.claims)
-        caption = _page(f"{kept} of {len(self.claims)} claims hold. Source: {self.claims[0].reference}")
+        caption = _page(f"{in_words(self.claims)}. Source: {self.claims[0].reference}")
         return (
             f'<table class="claims"><caption>{caption}</caption><thead><tr>{head}</tr></thead>'
             f"<tbody>{rows}</tbody></table>"
@@ -132,24 +151,55 @@ class ClaimTable:
         )
 
 
-def within(measured: float, truth: float, tolerance: float) -> bool:
-    """Whether `|measured - truth| <= tolerance`."""
-    return abs(measured - truth) <= tolerance
+def counts(claims: Iterable[Claim]) -> dict[str, int]:
+    """How many claims hold, do not hold and are undecided, by the verdict's words."""
+    found = [claim.holds for claim in claims]
+    return {word: found.count(holds) for holds, word in VERDICT.items()}
 
 
-def within_fraction(measured: float, truth: float, fraction: float) -> bool:
-    """Whether `|measured - truth| <= fraction * |truth|`."""
-    return abs(measured - truth) <= fraction * abs(truth)
+def in_words(claims: Sequence[Claim]) -> str:
+    """`3 of 5 claims hold, 1 does not, 1 is undecided`."""
+    held, failed, undecided = counts(claims).values()
+    words = [f"{held} of {len(claims)} claims hold"]
+    if failed:
+        words.append(f"{failed} {'does' if failed == 1 else 'do'} not")
+    if undecided:
+        words.append(f"{undecided} {'is' if undecided == 1 else 'are'} undecided")
+    return ", ".join(words)
 
 
-def at_least(measured: float, bound: float) -> bool:
-    """Whether `measured >= bound`."""
-    return measured >= bound
+def within(measured: Measured, truth: float, tolerance: float) -> bool | None:
+    """Whether `|measured - truth| <= tolerance`, of a number or of all of an interval."""
+    low, high = _ends(measured)
+    distances = abs(low - truth), abs(high - truth)
+    if max(distances) <= tolerance:
+        return True
+    return None if low <= truth <= high and low < high or min(distances) <= tolerance else False
 
 
-def at_most(measured: float, bound: float) -> bool:
-    """Whether `measured <= bound`."""
-    return measured <= bound
+def within_fraction(measured: Measured, truth: float, fraction: float) -> bool | None:
+    """Whether `|measured - truth| <= fraction * |truth|`, of a number or of all of an interval."""
+    return within(measured, truth, fraction * abs(truth))
+
+
+def at_least(measured: Measured, bound: float) -> bool | None:
+    """Whether `measured >= bound`, of a number or of all of an interval."""
+    low, high = _ends(measured)
+    return True if low >= bound else (None if high >= bound else False)
+
+
+def at_most(measured: Measured, bound: float) -> bool | None:
+    """Whether `measured <= bound`, of a number or of all of an interval."""
+    low, high = _ends(measured)
+    return True if high <= bound else (None if low <= bound else False)
+
+
+def all_hold(*verdicts: Any) -> bool | None:
+    """The verdict of several criteria together: False if one fails, undecided if none does and one is undecided."""
+    verdicts = [_scalar(verdict) for verdict in verdicts]
+    if any(verdict is False for verdict in verdicts):
+        return False
+    return None if any(verdict is None for verdict in verdicts) else True
 
 
 def covers(interval: tuple[float, float], truth: float) -> bool:
@@ -189,6 +239,15 @@ def load(path: Path) -> list[Claim]:
     return sheet.claims
 
 
+def _ends(measured: Measured) -> tuple[float, float]:
+    single = isinstance(measured, Real) or getattr(measured, "ndim", 1) == 0
+    low, high = (measured, measured) if single else measured
+    low, high = float(low), float(high)
+    if not low <= high:
+        raise ValueError(f"{measured!r} can fulfil no criterion: a number or (low, high) was expected")
+    return low, high
+
+
 def _page(text: str) -> str:
     """Words for HTML, with `$...$` in the delimiters that MathJax reads in the book and in Jupyter."""
     return re.sub(r"\$([^$]+)\$", r'<span class="math">\\(\1\\)</span>', html.escape(text))
@@ -226,10 +285,10 @@ def _interval(value: object) -> tuple[float, float] | str:
     return low, high
 
 
-def _verdict(value: object) -> bool:
+def _verdict(value: object) -> bool | None:
     value = _scalar(value)
-    if not isinstance(value, bool):
-        raise TypeError(f"holds is {value!r}; a boolean computed from the numbers was expected")
+    if value is not None and not isinstance(value, bool):
+        raise TypeError(f"holds is {value!r}; a boolean computed from the numbers, or None, was expected")
     return value
 
 

@@ -21,10 +21,13 @@ __all__ = ["write"]
 
 INTRODUCTION = """\
 Each notebook ends with a table of claims: what the paper or a closed form says, what was measured here, with its
-interval, and whether it holds. Code decides that, by the rule that the last column states. This page gathers all claims
-from the records of the runs; one that does not hold stands here like any other.
+interval, and whether it holds. Code decides that, by the rule that the last column states; where the interval reaches
+over the bound of that rule, the claim is undecided. This page gathers all claims from the records of the runs; one that
+does not hold stands here like any other. Three kinds are counted apart: what the papers claim, checks of our own code
+against closed forms, and what we measure beyond the papers.
 """
 MISSING = "not recorded"
+KINDS = {"paper": "Claims of the papers", "check": "Checks against closed forms", "own": "Our own extensions"}
 
 
 @dataclass(frozen=True)
@@ -78,29 +81,38 @@ def _refuse(path: Path) -> Run:
 
 
 def _summary(runs: list[Run]) -> list[str]:
-    total = sum(len(run.claims) for run in runs)
-    held = sum(claim.holds for run in runs for claim in run.claims)
+    lines = []
+    for kind, name in KINDS.items():
+        own = [claim for run in runs for claim in run.claims if claim.kind == kind]
+        if own:
+            lines += [f"- **{name}**: {claims.in_words(own)}."]
     rows = [
-        [run.link, str(len(run.claims)), str(kept), str(len(run.claims) - kept), _clock(run.provenance)]
+        [run.link, *(_short([c for c in run.claims if c.kind == kind]) for kind in KINDS), _clock(run.provenance)]
         for run in runs
-        for kept in [sum(claim.holds for claim in run.claims)]
     ]
-    heads = ["Notebook", "Claims", "Hold", "Do not hold", "Wall time"]
-    return [f"**{held} of {total} claims hold; {total - held} do not.**", "", *_table(heads, rows)]
+    heads = ["Notebook", *KINDS.values(), "Wall time"]
+    note = "In the table: how many hold, of how many; then how many are undecided, if any."
+    return [*lines, "", note, "", *_table(heads, rows)]
+
+
+def _short(own: list[claims.Claim]) -> str:
+    held, _, undecided = claims.counts(own).values()
+    return f"{held} of {len(own)}" + (f", {undecided} undecided" if undecided else "") if own else "none"
 
 
 def _misses(runs: list[Run]) -> list[str]:
-    misses = [(run, claim) for run in runs for claim in run.claims if not claim.holds]
-    lines = ["## Claims that do not hold", ""]
-    if not misses:
-        return [*lines, "None.", ""]
-    for run, claim in misses:
-        lines.append(
-            f"- {run.link}: {_plain(claim.statement)}. Paper or closed form: {_plain(claims.show(claim.paper))}; "
-            f"measured: {_plain(claims.show(claim.measured))} ({_plain(claims.show_interval(claim.interval))}). "
-            f"{_plain(claim.detail)}"
-        )
-    return [*lines, ""]
+    lines = []
+    for verdict, head in ((False, "Claims that do not hold"), (None, "Undecided claims")):
+        lines += [f"## {head}", ""]
+        found = [(run, claim) for run in runs for claim in run.claims if claim.holds is verdict]
+        for run, claim in found:
+            lines.append(
+                f"- {run.link}: {_plain(claim.statement)}. Paper or closed form: {_plain(claims.show(claim.paper))}; "
+                f"measured: {_plain(claims.show(claim.measured))} ({_plain(claims.show_interval(claim.interval))}). "
+                f"{_plain(claim.detail)}"
+            )
+        lines += [""] if found else ["None.", ""]
+    return lines
 
 
 def _tables(runs: list[Run]) -> list[str]:
