@@ -210,6 +210,38 @@ def read_only(folder: Path) -> None:
         path.chmod(0o555 if path.is_dir() else 0o444)
 
 
+def kept_by_repeated_runs(number: int) -> float:
+    """MiB that stay in the process after each of `number` equal runs, each traced anew."""
+    import ctypes
+    import gc
+
+    from devinterp_core.sampler import sample
+
+    def resident() -> float:
+        gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    def run(times: int) -> None:
+        for seed in range(times):
+            sample(problems.network(), problems.regression_data(), problems.squared_error, step_size=1e-4,
+                   num_draws=110, batch_size=8, seed=seed, progress=False)  # fmt: skip
+
+    run(10)
+    before = resident()
+    run(number)
+    return (resident() - before) / number
+
+
+@pytest.mark.area("memory limit")
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's account of the process")
+def test_runs_one_after_the_other_keep_no_memory():
+    """A graph in TorchScript's table of types would stay: .8 MiB a call."""
+    outcome = run_alone(kept_by_repeated_runs, 40)
+    assert not outcome.error, str(outcome)
+    assert outcome.value < 0.4
+
+
 @pytest.mark.area("read-only folders")
 @pytest.mark.parametrize("name", problems.RESUMABLE)
 def test_a_finished_run_is_read_from_a_read_only_folder(name, public):
