@@ -265,7 +265,7 @@ figures.save(figure, "fig-ordering", data=ordering)
 
 # %%
 cases = [
-    ("1, even", 3, 2, 3, 0), ("1, odd", 3, 3, 3, 0), ("1, odd, rank 1", 3, 3, 3, 1),
+    ("1, even", 3, 2, 3, 0), ("1, odd", 3, 3, 3, 0), ("1, odd, rank 1", 3, 2, 3, 1),
     ("2: outputs dominate", 2, 2, 7, 0), ("3: inputs dominate", 7, 2, 2, 1), ("4: hidden dominate", 2, 6, 2, 1),
 ]  # fmt: skip
 reduced_rank = []
@@ -300,7 +300,7 @@ reduced_rank = pd.DataFrame(reduced_rank, columns=columns)
 last = reduced_rank[(reduced_rank.n_beta == reduced_rank_n_betas[-1]) & (reduced_rank.sampler == "gibbs")]
 last.drop(columns=["sampler", "n_beta"]).round(3)
 
-# %% mystnb={"figure": {"caption": "**Reduced-rank regression in all cases of Aoyagi and Watanabe.** Estimate minus true $\\lambda$ against $n\\beta$; filled markers: exact Gibbs draws, open markers: the gradient thermostat, at the smallest $n\\beta$ only. The dashed line is $-(m-1)/\\log n\\beta$ for $m = 2$: only the two cases of that multiplicity are expected to lag behind. 16 chains, bars are 95 % intervals.", "name": "fig-reduced-rank"}, "image": {"alt": "Line chart of the difference between estimated and true learning coefficient against inverse temperature for six reduced-rank models; cases of multiplicity one approach zero, those of multiplicity two stay below zero along a dashed logarithmic curve."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "**Reduced-rank regression in all cases of Aoyagi and Watanabe.** Estimate minus true $\\lambda$ against $n\\beta$; filled markers: exact Gibbs draws, open markers: the gradient thermostat, at the smallest $n\\beta$ only. The dashed line is $-(m-1)/\\log n\\beta$ for $m = 2$: only the cases of that multiplicity are expected to lag behind. 16 chains, bars are 95 % intervals.", "name": "fig-reduced-rank"}, "image": {"alt": "Line chart of the difference between estimated and true learning coefficient against inverse temperature for six reduced-rank models; the cases of multiplicity one end at zero, those of multiplicity two end below zero near a dashed logarithmic curve."}} tags=["hide-input"]
 figure, axis = plt.subplots(figsize=figures.size("double", 0.5), layout="constrained")
 for index, (label, rows) in enumerate(reduced_rank.groupby("case", sort=False)):
     shift = 1.05 ** (index - 2.5)
