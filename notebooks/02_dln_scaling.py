@@ -11,7 +11,7 @@
 #
 # A deep linear network $x \mapsto W_L \cdots W_1 x$ is the one deep model whose learning coefficient $\lambda$ is known
 # in closed form {cite:p}`aoyagi2024dln`. {cite:t}`furman2024dln` use it as a ruler for the estimator of
-# {cite:t}`lau2025llc` on networks of up to $10^8$ parameters; this page stops at class 100K. Two questions:
+# {cite:t}`lau2025llc` on networks of up to $10^8$ parameters; this page stops at class `100K`. Two questions:
 #
 # 1. How close does the estimate come to the truth, by size class?
 # 2. Where does the rest come from: from the *posterior*, which is local and at a finite $n\beta$, or from the
@@ -180,7 +180,7 @@ table = results.groupby(["class", "sampler"], sort=False).agg(
     median_virial=("virial", "median"))  # fmt: skip
 table.style.format(precision=3)
 
-# %% mystnb={"figure": {"caption": "Estimated against true learning coefficient of random deep linear networks, one point a network, by size class; the line is the identity. Left: gradient chains from the true parameter at the paper's temperature and localiser (`num_chains` chains, `num_steps` steps, the first half discarded). Right: exact draws from the posterior at the larger temperature parameter. The exact draws leave out class 100K. Bars are nominal 95 percent Monte-Carlo intervals. Crosses mark half the number of parameters of each network, what a regular model would have.", "name": "fig-dln-estimated-true"}, "image": {"alt": "Two log-log scatter plots of estimated against true learning coefficient. The points of class 1K lie along the identity line in both. Some of the gradient chains in classes 10K and 100K lie well off it; the right plot, of exact draws, has no points of class 100K. Grey crosses at half the number of parameters lie far above."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Estimated against true learning coefficient of random deep linear networks, one point a network, by size class; the line is the identity. Left: gradient chains from the true parameter at the paper's temperature and localiser (`num_chains` chains, `num_steps` steps, the first half discarded). Right: exact draws from the posterior at the larger temperature parameter. The exact draws leave out class `100K`. Bars are nominal 95 percent Monte-Carlo intervals. Crosses mark half the number of parameters of each network, what a regular model would have.", "name": "fig-dln-estimated-true"}, "image": {"alt": "Two log-log scatter plots of estimated against true learning coefficient. The points of class 1K lie along the identity line in both. Some of the gradient chains in classes 10K and 100K lie well off it; the right plot, of exact draws, has no points of class 100K. Grey crosses at half the number of parameters lie far above."}} tags=["hide-input"]
 panels = [p for p in ("gradient", "limit") if (results["sampler"] == p).any()]
 fig, axes = plt.subplots(1, len(panels), figsize=figures.size("double", aspect=0.5), sharex=True, sharey=True, squeeze=False)
 for ax, sampler in zip(axes[0], panels):
