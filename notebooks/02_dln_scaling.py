@@ -7,11 +7,11 @@
 # ---
 
 # %% [markdown]
-# # Estimating the learning coefficient of deep linear networks of every size
+# # Estimating the learning coefficient of deep linear networks
 #
 # A deep linear network $x \mapsto W_L \cdots W_1 x$ is the one deep model whose learning coefficient $\lambda$ is known
 # in closed form {cite:p}`aoyagi2024dln`. {cite:t}`furman2024dln` use it as a ruler for the estimator of
-# {cite:t}`lau2025llc` on networks of up to $10^8$ parameters. Two questions:
+# {cite:t}`lau2025llc` on networks of up to $10^8$ parameters; this page stops at class `100K`. Two questions:
 #
 # 1. How close does the estimate come to the truth, by size class?
 # 2. Where does the rest come from: from the *posterior*, which is local and at a finite $n\beta$, or from the
@@ -180,7 +180,7 @@ table = results.groupby(["class", "sampler"], sort=False).agg(
     median_virial=("virial", "median"))  # fmt: skip
 table.style.format(precision=3)
 
-# %% mystnb={"figure": {"caption": "Estimated against true learning coefficient of random deep linear networks, one point a network, by size class; the line is the identity. Left: gradient chains from the true parameter at the paper's temperature and localiser (`num_chains` chains, `num_steps` steps, the first half discarded). Right: exact draws from the posterior at the larger temperature parameter. Bars are nominal 95 percent Monte-Carlo intervals and mostly smaller than the markers. Crosses mark half the number of parameters of each network, what a regular model would have.", "name": "fig-dln-estimated-true"}, "image": {"alt": "Two log-log scatter plots of estimated against true learning coefficient. In both, the points of all size classes lie along the identity line; in the right plot, of exact draws, no deviation is visible. Grey crosses at half the number of parameters lie far above."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Estimated against true learning coefficient of random deep linear networks, one point a network, by size class; the line is the identity. Left: gradient chains from the true parameter at the paper's temperature and localiser (`num_chains` chains, `num_steps` steps, the first half discarded). Right: exact draws from the posterior at the larger temperature parameter. The exact draws leave out class `100K`. Bars are nominal 95 percent Monte-Carlo intervals. Crosses mark half the number of parameters of each network, what a regular model would have.", "name": "fig-dln-estimated-true"}, "image": {"alt": "Two log-log scatter plots of estimated against true learning coefficient. The points of class 1K lie along the identity line in both. Some of the gradient chains in classes 10K and 100K lie well off it; the right plot, of exact draws, has no points of class 100K. Grey crosses at half the number of parameters lie far above."}} tags=["hide-input"]
 panels = [p for p in ("gradient", "limit") if (results["sampler"] == p).any()]
 fig, axes = plt.subplots(1, len(panels), figsize=figures.size("double", aspect=0.5), sharex=True, sharey=True, squeeze=False)
 for ax, sampler in zip(axes[0], panels):
@@ -201,8 +201,8 @@ figures.save(fig, "fig-dln-estimated-true", data=results.merge(networks[["class"
 # %% [markdown]
 # ## Relative errors by class
 #
-# The paper reports no single number; repeating its protocol elsewhere gave a median absolute relative error of
-# [5.5 %]{.paper} in class 1K and [8.6 %]{.paper} in class 10K. At the defaults, in this run:
+# The paper reports no single number. Its protocol, recorded from one run on the networks of class 1K, is the comparison:
+# the gradient chains are closer to the truth on {glue:text}`closer` of these networks. Median absolute relative errors:
 #
 # | | class 1K | class 10K |
 # |---|---|---|
@@ -226,6 +226,10 @@ for sampler in chain_of:
             glue(f"error_agreed_{name}", 100 * agreed.median(), display=False)
         if sampler == "limit":
             glue(f"split_{name}", int((part["r_hat"] > agreement).sum()), display=False)
+pairs = results[results["class"] == "1K"].pivot_table(index="network", columns="sampler", values="absolute_error")
+pairs = pairs[["gradient", "recorded"]].dropna()
+closer = int((pairs["gradient"] < pairs["recorded"]).sum())
+glue("closer", f"{closer} of {len(pairs)}", display=False)
 exact_virial = results.loc[results["sampler"] == "exact", "virial"]
 glue("virial_exact_low", exact_virial.min(), display=False)
 glue("virial_exact_high", exact_virial.max(), display=False)
@@ -266,7 +270,7 @@ figures.save(fig, "fig-dln-relative-error", data=results)
 # met after these draws (R-hat above `agreement`) in {glue:text}`split_1K` networks of class 1K and {glue:text}`split_10K` of
 # class 10K: chains from one side would not have shown it, and the intervals of these networks are wide for that reason.
 #
-# What the gradient chains lack is visible without knowing the truth. Their R-hat is {glue:text}`r_hat_gradient_1K:.2f`
+# The R-hat of the gradient chains is {glue:text}`r_hat_gradient_1K:.2f`
 # in class 1K and {glue:text}`r_hat_gradient_10K:.2f` in class 10K (medians), where the deep networks need more steps than
 # the budget of this page. Where R-hat is below `agreement`, the median error is {glue:text}`error_agreed_1K:.1f` % in class
 # 1K ({glue:text}`agreed_1K` networks) and {glue:text}`error_agreed_10K:.1f` % in class 10K ({glue:text}`agreed_10K`
@@ -329,7 +333,7 @@ for n_beta in local_n_betas:
         locality.append({"n_beta": n_beta, "localization": gamma, "estimate": estimate.mean, "low": low, "high": high})
 locality = pd.DataFrame(locality)
 
-# %% mystnb={"figure": {"caption": "Exact posterior mean against the localiser for one network whose true parameter is not the most singular of its fibre, at several temperature parameters. Horizontal lines: Aoyagi's coefficient of the whole fibre, and the local coefficient at this parameter derived above. Bars are 95 percent intervals of four chains.", "name": "fig-dln-localization"}, "image": {"alt": "Line chart. For wide localisers all curves lie on the lower horizontal line, Aoyagi's value; as the localiser narrows the curve of the largest temperature parameter rises to the upper line, the local value, stays there and falls again. Curves of smaller temperature parameter fall before they reach it."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Exact posterior mean against the localiser for one network whose true parameter is not the most singular of its fibre, at several temperature parameters. Horizontal lines: Aoyagi's coefficient of the whole fibre, and the local coefficient at this parameter derived above. Bars are 95 percent intervals of four chains.", "name": "fig-dln-localization"}, "image": {"alt": "Line chart. For wide localisers all curves lie on the lower horizontal line, Aoyagi's value; as the localiser narrows the curve of the largest temperature parameter rises to the upper line, the local value, and falls again. Curves of smaller temperature parameter fall before they reach it."}} tags=["hide-input"]
 fig, ax = plt.subplots(figsize=figures.size("single", aspect=0.75))
 for place, n_beta in enumerate(local_n_betas):
     part = locality[locality["n_beta"] == n_beta]
@@ -404,9 +408,8 @@ figures.save(fig, "fig-dln-rescaling", data=rescaling)
 # cannot separate: it enters as $(m - 1) / \log n\beta$, small beside the $\lambda$ of these networks. Most random
 # networks have $m = 1$; the others need more than one link in the bottleneck, $\ell > 1$, and a remainder $a < \ell$.
 #
-# The published share of $m = 1$ is larger than ours. Its ranks are numerical ranks in single precision, which fall short of
-# the true rank in deep networks, and its chart leaves out failed runs, most of them large; we have not found out which of
-# the two explains the difference.
+# The published chart counts the runs that could be used, fewer of the largest classes, which have $m = 1$ least often. Our
+# shares are weighted by these numbers of runs. What is left of the difference we have not explained.
 
 # %%
 multiplicities = pd.DataFrame(
@@ -417,13 +420,16 @@ multiplicities = pd.DataFrame(
 shares = multiplicities.value_counts(["class", "multiplicity"]).rename("count").reset_index()
 shares["share"] = shares["count"] / num_architectures
 shares["source"] = "here, by class"
+usable = {"1K": 99, "10K": 100, "100K": 100, "1M": 99, "10M": 93, "100M": 54}  # usable runs of the published result files
+weights = pd.Series(usable) / sum(usable.values())
 published = pd.read_csv(root() / "data/reference/dln_multiplicity.csv").assign(source="published")
 published["share"] = published["count"] / published["count"].sum()
-ours = multiplicities["multiplicity"].value_counts(normalize=True)
+by_class = multiplicities.groupby("class")["multiplicity"].value_counts(normalize=True).unstack(fill_value=0)
+ours = by_class.mul(weights, axis=0).sum()
 
-# %% mystnb={"figure": {"caption": "Share of random architectures by multiplicity: `num_architectures` of each of the six classes here (dots, one a class, and their mean as bars) beside the published bar chart (crosses, heights read off the image).", "name": "fig-dln-multiplicity"}, "image": {"alt": "Bar chart of multiplicities from one to twelve. More than half of the architectures have multiplicity one, fewer in the larger classes, and the shares fall quickly; the published cross at multiplicity one lies above the bar."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Share of random architectures by multiplicity: `num_architectures` of each of the six classes here (dots, one a class, and their mean weighted by the published numbers of usable runs as bars) beside the published bar chart (crosses, heights read off the image).", "name": "fig-dln-multiplicity"}, "image": {"alt": "Bar chart of multiplicities from one to twelve. More than half of the architectures have multiplicity one, fewer in the larger classes, and the shares fall quickly; the published cross at multiplicity one lies above the bar."}} tags=["hide-input"]
 fig, ax = plt.subplots(figsize=figures.size("single"))
-ax.bar(ours.index, ours, color=figures.COLORS["sky"], label="here, mean of the classes")
+ax.bar(ours.index, ours, color=figures.COLORS["sky"], label="here, weighted by usable runs")
 for place, name in enumerate(dln.CLASSES):
     part = shares[shares["class"] == name]
     ax.plot(part["multiplicity"] + 0.1 * (place - 2.5), part["share"], ".", color=figures.COLORS["blue"],
@@ -440,56 +446,67 @@ figures.save(fig, "fig-dln-multiplicity", data={"here": shares, "published": pub
 sheet = claims.ClaimSheet("02_dln_scaling", paper="Furman and Lau (2024), arXiv:2402.03698")
 
 
-def median_claim(sampler, name, bound, paper):
+def median_claim(sampler, name, bound, paper, kind):
     part = results[(results["sampler"] == sampler) & (results["class"] == name)]["absolute_error"]
     spread = stats.bootstrap((part,), np.median, rng=np.random.default_rng(seed), method="percentile").confidence_interval
     sheet.add(f"Median absolute relative error of {chain_of[sampler]} in class {name} at most {100 * bound:g} %",
               paper=paper, measured=f"{100 * part.median():.2f} %", interval=(100 * spread.low, 100 * spread.high),
-              holds=claims.at_most(part.median(), bound),
-              detail=f"{len(part)} random networks; 95 % bootstrap interval of the median, in percent")  # fmt: skip
+              holds=claims.at_most(spread, bound), kind=kind,
+              detail=f"{len(part)} random networks; 95 % bootstrap interval of the median, in percent, whose ends decide")  # fmt: skip
 
 
-for name, bound, published_error in (("1K", 0.04, "5.5 %"), ("10K", 0.06, "8.6 %")):
+if len(pairs):
+    share = stats.binomtest(closer, len(pairs)).proportion_ci(method="exact")
+    sheet.add("Gradient chains with a step size by curvature are closer to the truth than the published protocol on more than half of the networks",
+              paper="the published protocol", measured=f"{closer} of {len(pairs)} networks of class 1K",
+              interval=(share.low, share.high), holds=claims.at_least(share, 0.5), kind="own",
+              detail="the same networks, protocol as recorded; Clopper-Pearson interval of the share, as in a sign test; put in "
+              "place of thresholds at a referee's demand")  # fmt: skip
+for name, bound in (("1K", 0.04), ("10K", 0.06)):
     if name in classes:
-        median_claim("gradient", name, bound, f"published protocol, repeated elsewhere: {published_error}")
-        median_claim("limit", name, 0.01, "exact: Aoyagi (2024)")
+        median_claim("gradient", name, bound, "no single number reported", "own")
+        median_claim("limit", name, 0.01, "exact: Aoyagi (2024)", "check")
 sheet.add("Gradient chains stay finite", paper="step size from the curvature met", measured=f"{len(lost)} of {len(networks)} lost",
-          interval="none", holds=len(lost) == 0, detail="a network is lost if every chain diverges")  # fmt: skip
+          interval="none", holds=len(lost) == 0, kind="own", detail="a network is lost if every chain diverges")  # fmt: skip
 for sampler, words in (("gradient", "gradient chains"), ("limit", "exact draws at large $n\\beta$")):
     part = results[(results["sampler"] == sampler) & (results["class"] == classes[0])]
     count = stats.binomtest(int(part["covers"].sum()), len(part)).proportion_ci(method="wilson")
     sheet.add(f"Nominal 95 % intervals of {words} cover the truth in at least 85 % of class {classes[0]} networks",
               paper="Aoyagi (2024)", measured=f"{100 * part['covers'].mean():.0f} %",
-              interval=(100 * count.low, 100 * count.high), holds=claims.at_least(part["covers"].mean(), 0.85),
+              interval=(100 * count.low, 100 * count.high), holds=claims.at_least(count, 0.85), kind="check",
               detail=f"{len(part)} random networks; Wilson interval of the share, in percent")  # fmt: skip
 part = results[(results["sampler"] == "gradient") & (results["class"] == classes[0])].dropna(subset="covers_posterior")
 count = stats.binomtest(int(part["covers_posterior"].sum()), len(part)).proportion_ci(method="wilson")
 sheet.add(f"Nominal 95 % intervals of gradient chains cover the posterior mean at the paper's $n\\beta$ in at least 90 % of class {classes[0]} networks",
           paper="not asked", measured=f"{100 * part['covers_posterior'].mean():.0f} %", interval=(100 * count.low, 100 * count.high),
-          holds=claims.at_least(part["covers_posterior"].mean(), 0.9),
+          holds=claims.at_least(count, 0.9), kind="check",
           detail=f"{len(part)} random networks; posterior mean and its own interval from exact draws; Wilson interval of the share, in percent")  # fmt: skip
 narrow = locality[locality["n_beta"] == max(local_n_betas)]
-peak = narrow.loc[narrow["estimate"].idxmax()]
+fixed = narrow.loc[(np.log(narrow["localization"]) - math.log(1e3)).abs().idxmin()]
 wide = narrow.loc[narrow["localization"].idxmin()]
 for words, row, truth in (("A wide localiser finds the coefficient of the whole fibre", wide, global_truth),
-                          ("A narrow localiser finds the larger local coefficient", peak, local_truth)):  # fmt: skip
+                          ("A narrow localiser finds the larger local coefficient", fixed, local_truth)):  # fmt: skip
     sheet.add(words, paper=truth, measured=row["estimate"], interval=(row["low"], row["high"]),
-              holds=claims.within_fraction(row["estimate"], truth, 0.02),
-              detail=f"exact draws at gamma {row['localization']:g}, within 2 %; widths {example.widths}")  # fmt: skip
+              holds=claims.within_fraction((row["low"], row["high"]), truth, 0.02), kind="own",
+              detail=f"exact draws at gamma {row['localization']:g}, within 2 % by the ends of the interval; one network, picked by hand, of widths {example.widths}; "
+              "the narrow gamma was chosen after a sweep had been seen")  # fmt: skip
 sheet.add("The estimate does not depend on a rescaling of a ReLU layer", paper="flat over eight orders of magnitude",
           measured=f"relative range {flatness:.1e}", interval="same random numbers at every scale",
-          holds=claims.at_most(flatness, 0.02), detail="co-scaled coordinates; it holds by construction")  # fmt: skip
+          holds=claims.at_most(flatness, 0.02), kind="check", detail="co-scaled coordinates; it holds by construction")  # fmt: skip
 dead = rescaling[(rescaling["sampler"] == "plain") & rescaling["estimate"].isna()]
 bent = rescaling[rescaling["sampler"] == "calibrated"]["estimate"]
 sheet.add("Plain SGLD gives estimates that do not depend on the rescaling", paper="not claimed: the published sampler is co-scaled",
           measured=f"diverged at {len(dead)} of {len(rescale_factors)} scales; smallest over largest {bent.min() / bent.max():.2f}",
-          interval="none", holds=claims.at_least(bent.min() / bent.max(), 0.98) and len(dead) == 0,
+          interval="none", holds=claims.at_least(bent.min() / bent.max(), 0.98) and len(dead) == 0, kind="own",
           detail="estimates at a step size set by the curvature at each scale")  # fmt: skip
 share = published["share"].iloc[0]
-ours_share = float((multiplicities["multiplicity"] == 1).mean())
+ours_share = float(ours[1])
+spread = 1.96 * math.sqrt(sum(weights**2 * by_class[1] * (1 - by_class[1])) / num_architectures)
 sheet.add("Share of random networks of multiplicity 1", paper=share, measured=ours_share,
-          interval=tuple(stats.binomtest(round(ours_share * len(multiplicities)), len(multiplicities)).proportion_ci()),
-          holds=claims.within(ours_share, share, 0.05), detail="our seeds; tolerance 0.05, as the chart is read off an image")  # fmt: skip
+          interval=(ours_share - spread, ours_share + spread),
+          holds=claims.within((ours_share - spread, ours_share + spread), share, 0.05),
+          detail="our seeds, classes weighted by the published numbers of usable runs (before a referee's reading: equally); tolerance "
+          "0.05, as the chart is read off an image; the interval's ends decide")  # fmt: skip
 sheet.finish()
 
 # %% [markdown]
