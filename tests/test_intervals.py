@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from devinterp_core.companion.intervals import of_rank_correlation, of_slope, over_seeds
+from devinterp_core.companion.intervals import of_rank_correlation, of_slope, over_seeds, within_strata
 
 
 @pytest.mark.parametrize(("n", "t"), [(3, 4.303), (5, 2.776), (10, 2.262)])  # quantiles from a printed table
@@ -67,3 +67,23 @@ def test_too_few_pairs_are_refused(function):
         function([1, 2], [1, 2])
     with pytest.raises(ValueError, match="at least three pairs"):
         function([1, 2, 3], [1, 2])
+
+
+def test_a_correlation_that_is_the_difference_of_strata_is_gone_within_them():
+    strata = np.repeat([0, 1, 2], 6)
+    random = np.random.default_rng(4)
+    x, y = 10 * strata + random.random(18), 10 * strata + random.random(18)
+    assert of_rank_correlation(x, y)[0] > 0.85
+    value, (low, high), chance = within_strata(x, y, strata)
+    expected = np.mean([spearmanr(x[strata == s], y[strata == s]).statistic for s in range(3)])
+    assert value == pytest.approx(expected) and low < value < high
+    assert chance > 0.05
+    value, (low, _), chance = within_strata(x, x**3, strata)
+    assert value == pytest.approx(1) and low > 0.9 and chance < 0.002
+
+
+def test_within_strata_too_small_or_constant_nothing_is_known():
+    assert within_strata([1, 2, 3, 4], [1, 2, 3, 4], [0, 0, 1, 1])[1] == (-1, 1)
+    assert within_strata([1, 1, 2, 2], [1, 2, 3, 4], [0, 0, 1, 1])[0] == 0
+    with pytest.raises(ValueError, match="strata"):
+        within_strata([1, 2, 3], [1, 2, 3], [0, 0])

@@ -18,12 +18,12 @@ from devinterp_core.language import (
 from devinterp_core.transformer import Transformer, attention_only
 
 
-def test_shares_are_of_the_summed_rise_and_falls_count_for_nothing():
+def test_shares_are_of_the_mean_rise_for_a_token_and_falls_count_for_nothing():
     kinds = torch.tensor([[RuleKind.BIGRAM, RuleKind.TRIGRAM, RuleKind.BINDING, RuleKind.CLOSE, RuleKind.JUMP]] * 2)
     before = torch.ones(2, 5)
     after = before + torch.tensor([[0.5, 0.5, 3.0, -9.0, 50.0], [1.0, 0.0, 1.0, 1.0, 50.0]])
     shares = ablation_shares(before, after, kinds)
-    assert shares == pytest.approx({"multigram": 2 / 6, "in context": 4 / 6, "bracket": 0.0})
+    assert shares == pytest.approx({"bigram": 3 / 12, "multigram": 1 / 12, "in context": 8 / 12, "bracket": 0.0})
     assert set(ablation_shares(before, before, kinds).values()) == {0.0}
     with pytest.raises(ValueError, match="one number is needed for every token"):
         inspect.unwrap(ablation_shares)(before, after[:, :4], kinds)

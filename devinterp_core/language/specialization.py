@@ -1,4 +1,4 @@
-"""What a head is for: the kind of rule on whose tokens the loss rises when the head is ablated.
+"""What a head is for: the kind of rule on whose tokens the loss rises most when the head is ablated.
 
 In the synthetic language every token comes with its rule, so that the head types of Wang et al. (2025), which they read
 off samples of tokens, are counted here.
@@ -16,7 +16,8 @@ from .multigrams import check_shapes, mean_by_kind
 from .synthetic_rules import RuleKind
 
 ROLES = {
-    "multigram": (RuleKind.BIGRAM, RuleKind.TRIGRAM, RuleKind.SKIP),  # n-grams and skip n-grams
+    "bigram": (RuleKind.BIGRAM,),
+    "multigram": (RuleKind.TRIGRAM, RuleKind.SKIP),  # what no pair of neighbours tells
     "in context": (RuleKind.BINDING, RuleKind.REPEAT),
     "bracket": (RuleKind.CLOSE,),
 }
@@ -26,7 +27,7 @@ class HeadRole(NamedTuple):
     """What was found of a head.
 
     - `role`: the largest share's name, one of `ROLES`; `none` where its ablation raises no loss.
-    - `shares`: of the rise of the loss, by role; they sum to 1, or are all 0.
+    - `shares`: of the mean rise for a token of each role; they sum to 1, or are all 0.
     - `effect`: mean rise of the loss over all tokens, in nats.
     """
 
@@ -40,8 +41,9 @@ def ablation_shares(
 ) -> dict[str, float]:
     r"""Share of each role in the rise of the loss under an ablation.
 
-    With $\Delta_r = \sum_{t \in r} (\ell'_t - \ell_t)$ over the tokens made by the rules of role $r$, the share is
-    $\max(\Delta_r, 0) / \sum_s \max(\Delta_s, 0)$. Tokens drawn at a rate or
+    With $\Delta_r$ the mean of $\ell'_t - \ell_t$ over the tokens made by the rules of role $r$, the share is
+    $\max(\Delta_r, 0) / \sum_s \max(\Delta_s, 0)$. A mean, so that a role does not win by having many tokens, as
+    bigrams would, which make half of them; a role without tokens has no share. Tokens drawn at a rate or
     not to be predicted (names, openings, introductions, jumps) count for no role.
 
     Args:
@@ -55,12 +57,10 @@ def ablation_shares(
     check_shapes(losses, ablated)
     check_shapes(losses, kinds)
     rise = (ablated - losses).double()
-    totals = {
-        role: max(0.0, float(rise[torch.isin(kinds, torch.tensor([int(kind) for kind in own]))].sum()))
-        for role, own in ROLES.items()
-    }
-    whole = sum(totals.values())
-    return {role: total / whole if whole else 0.0 for role, total in totals.items()}
+    chosen = {role: torch.isin(kinds, torch.tensor([int(kind) for kind in own])) for role, own in ROLES.items()}
+    means = {role: max(0.0, float(rise[own].mean())) if own.any() else 0.0 for role, own in chosen.items()}
+    whole = sum(means.values())
+    return {role: mean / whole if whole else 0.0 for role, mean in means.items()}
 
 
 @torch.no_grad()
