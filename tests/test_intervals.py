@@ -5,7 +5,14 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from devinterp_core.companion.intervals import of_rank_correlation, of_slope, over_seeds, within_strata
+from devinterp_core.companion.claims import at_most
+from devinterp_core.companion.intervals import (
+    of_rank_correlation,
+    of_slope,
+    over_seeds,
+    verdict_of_groups,
+    within_strata,
+)
 
 
 @pytest.mark.parametrize(("n", "t"), [(3, 4.303), (5, 2.776), (10, 2.262)])  # quantiles from a printed table
@@ -87,3 +94,14 @@ def test_within_strata_too_small_or_constant_nothing_is_known():
     assert within_strata([1, 1, 2, 2], [1, 2, 3, 4], [0, 0, 1, 1])[0] == 0
     with pytest.raises(ValueError, match="strata"):
         within_strata([1, 2, 3], [1, 2, 3], [0, 0])
+
+
+def test_groups_decide_together_and_by_their_intervals():
+    table = pd.DataFrame({"count": [1] * 4 + [0] * 4, "x": [1.0, 1.1, 0.9, 1.0, 1.5, 2.5, 1.8, 2.2]})
+    found = verdict_of_groups(table, "count", "x", at_most, 4.0)
+    assert found["holds"] is True and found["measured"] == "2.00 at infinity, 1.00 at 1"
+    assert verdict_of_groups(table, "count", "x", at_most, 2.0)["holds"] is None
+    assert verdict_of_groups(table, "count", "x", at_most, 0.5)["holds"] is False
+    assert verdict_of_groups(table.iloc[:2], "count", "x", at_most, 4.0)["holds"] is None  # two seeds
+    with pytest.raises(ValueError, match="no rows"):
+        verdict_of_groups(table.iloc[:0], "count", "x", at_most, 4.0)

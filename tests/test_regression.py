@@ -5,6 +5,7 @@ import inspect
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,6 +16,7 @@ from devinterp_core.regression import (
     dmmse_prediction,
     draw_stacked,
     least_squares_prediction,
+    nearest_weakened_dmmse,
     per_token_loss,
     predictors,
     read_predictions,
@@ -586,3 +588,24 @@ def test_outputs_and_losses_of_the_wrong_shape_are_refused():
     ):
         with pytest.raises(ValueError, match="must end with the shape"):
             as_a_user(per_token_loss)(torch.zeros(predictions), torch.zeros(targets))
+
+
+def test_the_nearest_weakened_dmmse_is_the_best_of_a_grid():
+    generator = torch.Generator().manual_seed(3)
+    tasks = torch.randn(5, 2, generator=generator, dtype=torch.float64)
+    inputs = torch.randn(400, 4, 2, generator=generator, dtype=torch.float64)
+    targets = (inputs * torch.randn(400, 1, 2, generator=generator, dtype=torch.float64)).sum(-1)
+    ridge = ridge_prediction(inputs, targets, 0.25)
+    best = math.inf
+    for temperature in (1, 4):
+        values = dmmse_prediction(inputs, targets, temperature * 0.25, tasks)
+        each = [
+            min(float((s * values[:, k] - ridge[:, k]).square().mean()) for s in np.linspace(-1, 2, 3001))
+            for k in range(4)
+        ]
+        best = min(best, sum(each) / 4)
+    found = nearest_weakened_dmmse(inputs, targets, 0.25, tasks, temperatures=(1, 4))
+    assert found == pytest.approx(best, rel=1e-5)
+    assert found < float((dmmse_prediction(inputs, targets, 0.25, tasks) - ridge).square().mean())
+    with pytest.raises(ValueError, match="temperatures"):
+        nearest_weakened_dmmse(inputs, targets, 0.25, tasks, temperatures=())

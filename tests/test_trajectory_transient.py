@@ -31,6 +31,7 @@ def test_every_entry_of_a_transient_model():
         "approach": 0.75,  # from 4 to 1
         "against_shrunken": 0.5,  # 1 over 2
         "moves_to_dmmse": True,
+        "critical_share": 0.25, "final_share": 0.5, "critical_in_to_ridge": 1.0, "critical_in_to_dmmse": 2.0,
         "final_in_loss": 0.75, "final_in_to_ridge": 2.0, "final_in_to_dmmse": 0.5, "final_ood_to_dmmse": 0.5,
     }  # fmt: skip
 

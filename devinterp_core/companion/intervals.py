@@ -1,8 +1,13 @@
 """Intervals as the claims of the notebooks state them: of means over seeds, slopes, rank correlations, ratios."""
 
+from collections.abc import Callable
+
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
+
+from devinterp_core.companion.claims import all_hold
 
 
 def over_seeds(values: ArrayLike) -> tuple[float, float]:
@@ -28,6 +33,37 @@ def over_seeds(values: ArrayLike) -> tuple[float, float]:
     mean = numbers.mean()
     half = stats.t.ppf(0.975, len(numbers) - 1) * numbers.std(ddof=1) / np.sqrt(len(numbers))
     return float(mean - half), float(mean + half)
+
+
+def verdict_of_groups(
+    table: pd.DataFrame, group: str, column: str, criterion: Callable, bound: float
+) -> dict[str, str | bool | None]:
+    """A criterion asked of every group of rows, of its mean's interval over seeds: the fields of one claim.
+
+    Args:
+        table: one row a model.
+        group: column that tells the groups apart, 0 standing for infinity.
+        column: of what is measured.
+        criterion: such as `claims.at_most`; called with the interval and `bound`.
+        bound: of the criterion.
+
+    Returns:
+        `measured` (the means in words), `interval` (those in words, in the same order) and `holds`: of all groups;
+        a group of fewer than three rows is undecided.
+
+    Raises:
+        ValueError: for no rows.
+    """
+    groups = {count: own[column] for count, own in table.groupby(group)}
+    if not groups:
+        raise ValueError("no rows: nothing to decide")
+    spans = {count: over_seeds(values) for count, values in groups.items()}
+    verdicts = [criterion(spans[count], bound) if len(values) > 2 else None for count, values in groups.items()]
+    return {
+        "measured": ", ".join(f"{own.mean():.2f} at {count or 'infinity'}" for count, own in groups.items()),
+        "interval": "; ".join(f"{low:.2f} to {high:.2f}" for low, high in spans.values()),
+        "holds": all_hold(*verdicts),
+    }
 
 
 def of_slope(x: ArrayLike, y: ArrayLike) -> tuple[float, float, tuple[float, float]]:

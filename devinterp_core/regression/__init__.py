@@ -12,6 +12,7 @@ arXiv:2501.17745.
 from devinterp_core.regression.predictors import (
     dmmse_prediction,
     least_squares_prediction,
+    nearest_weakened_dmmse,
     ridge_prediction,
     zero_prediction,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "dmmse_prediction",
     "draw_stacked",
     "least_squares_prediction",
+    "nearest_weakened_dmmse",
     "per_token_loss",
     "read_predictions",
     "ridge_prediction",

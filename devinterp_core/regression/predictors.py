@@ -4,6 +4,9 @@ Each takes a whole sequence and predicts every target from the examples *before*
 sequence. All work in double precision and answer in the precision of the inputs.
 """
 
+import math
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -121,6 +124,33 @@ def dmmse_prediction(
             predictions[group, k] = (x_k * mean_task).sum(-1)
             log_weights -= (y_k - x_k @ t.mT).square() / (2 * noise_variance)
     return predictions.reshape(targets.shape).to(inputs.dtype)
+
+
+def nearest_weakened_dmmse(
+    inputs: Float[Tensor, "sequence example dim"],
+    targets: Float[Tensor, "sequence example"],
+    noise_variance: float,
+    tasks: Float[Tensor, "tasks dim"],
+    temperatures: Sequence[float] = (1, 2, 4, 8, 16, 32),
+) -> float:
+    r"""How near to ridge regression a model comes that knows the finite set only, and trusts it too little.
+
+    $$\min_T \min_s \frac1K \sum_k \mathbb E \bigl(s_k\, \hat y_k^{(T)} - \hat y_k^{\text{ridge}}\bigr)^2$$
+
+    with $\hat y^{(T)}$ the dMMSE prediction of a posterior tempered by $T$ (noise variance $T \sigma^2$) and a factor
+    of its own for each position. In squared target units.
+
+    Raises:
+        ValueError: as `dmmse_prediction`; no temperatures.
+    """
+    if not temperatures:
+        raise ValueError("temperatures is empty: one at least")
+    aim, nearest = ridge_prediction(inputs, targets, noise_variance).double(), math.inf
+    for temperature in temperatures:
+        values = dmmse_prediction(inputs, targets, temperature * noise_variance, tasks).double()
+        factor = (values * aim).mean(0) / values.square().mean(0).clamp_min(torch.finfo(values.dtype).tiny)
+        nearest = min(nearest, float((factor * values - aim).square().mean()))
+    return nearest
 
 
 def _check_sequences(inputs: Tensor, targets: Tensor) -> None:

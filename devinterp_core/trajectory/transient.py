@@ -34,6 +34,8 @@ def transient_table(curves: pd.DataFrame) -> pd.DataFrame:
         - `approach`: the share of the initial distance to ridge that is gone at the critical step;
         - `against_shrunken`: the distance to ridge there over `shrunken_to_ridge`; NaN at $M = \infty$;
         - `moves_to_dmmse`: from the critical step to the end the distance to dMMSE falls and that to ridge grows;
+        - `critical_share`, `final_share`: the distance to ridge in distribution at the critical step and at the end,
+          over that of the first checkpoint; `critical_in_to_ridge`, `critical_in_to_dmmse`: at the critical step;
         - `final_in_loss`, `final_in_to_ridge`, `final_in_to_dmmse`, `final_ood_to_dmmse`: at the last checkpoint.
 
     Raises:
@@ -57,6 +59,9 @@ def transient_table(curves: pd.DataFrame) -> pd.DataFrame:
         row |= {"approach": 1 - critical.ood_to_ridge / start.ood_to_ridge}
         row |= {"against_shrunken": critical.ood_to_ridge / critical.shrunken_to_ridge if count else np.nan}
         row |= {"moves_to_dmmse": end.ood_to_dmmse < critical.ood_to_dmmse and end.ood_to_ridge > critical.ood_to_ridge}
+        row |= {"critical_share": critical.in_to_ridge / start.in_to_ridge}
+        row |= {"final_share": end.in_to_ridge / start.in_to_ridge}
+        row |= {f"critical_{name}": critical[name] for name in ("in_to_ridge", "in_to_dmmse")}
         row |= {f"final_{name}": end[name] for name in ("in_loss", "in_to_ridge", "in_to_dmmse", "ood_to_dmmse")}
         rows.append(row)
     return pd.DataFrame(rows)
