@@ -18,7 +18,7 @@ PICTURES = {
     "03_tms_kgons": "fig-energy-levels",
     "04_tms_bayesian_phases": "fig-phase-diagram",
     "05_icl_stages": "fig-icl-stages",
-    "06_transient_ridge": "fig-transient-curves",
+    "06_transient_ridge": "fig-transient-d8",
     "07_language_model_development": "fig-language-stages",
     "08_rllc_head_specialization": "fig-rllc-curves",
     "09_tuned_lens": "fig-lens-bits",
