@@ -11,6 +11,8 @@ from pathlib import Path
 
 import jupytext
 
+from devinterp_core.companion.captions import captions_of
+
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = {
     "01_llc_ground_truth": "fig-reduced-rank",
@@ -28,10 +30,8 @@ BEGIN, END = "<!-- gallery: written by book/make_gallery.py -->\n", "<!-- end of
 
 
 def alt_text(notebook: str, figure: str) -> str:
-    """The alt text of a figure, as the header of its cell has it."""
-    cells = jupytext.read(ROOT / "notebooks" / f"{notebook}.py", fmt="py:percent").cells
-    about = [cell.metadata["mystnb"] for cell in cells if "figure" in cell.metadata.get("mystnb", {})]
-    return next(each["image"]["alt"] for each in about if each["figure"]["name"] == figure)
+    """The alt text of a figure, as its caption in the notebook has it."""
+    return captions_of(jupytext.read(ROOT / "notebooks" / f"{notebook}.py", fmt="py:percent"))[figure].alt
 
 
 def write_readme() -> None:

@@ -14,7 +14,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from devinterp_core.companion import claims
+from devinterp_core.companion import claim as claims
+from devinterp_core.companion.claims import load
 from devinterp_core.files import write_atomically
 
 __all__ = ["write"]
@@ -67,7 +68,7 @@ def write(records: Iterable[Path | str], destination: Path | str) -> Path:
 
 
 def _read(path: Path) -> Run:
-    found = claims.load(path)
+    found = load(path)
     beside = path.with_name("run.json")
     try:
         provenance = json.loads(beside.read_bytes()) if beside.exists() else {}

@@ -1,0 +1,67 @@
+"""The captions of a notebook's figures, which stand in its prose, where the story wants them.
+
+A figure is shown by a code cell, `figures.show("fig-levels", drawing, levels=table)`, and set by the Markdown that
+follows, so that its caption is prose: wrapped, with citations, mathematics and measured numbers in it.
+
+    ```{glue:figure} fig-levels
+    :name: fig-levels
+    :alt: Line chart of loss against training step: the curves run along horizontal lines and fall from one to the next.
+
+    **SGD falls down a ladder.** Population loss of {glue:text}`num_runs` runs against the training step.
+    ```
+"""
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from nbformat import NotebookNode
+
+FENCE = re.compile(r"^(?P<fence>`{3,}|:{3,})\{glue:figure\} *(?P<name>\S*)\n(?P<body>.*?)^(?P=fence) *$", re.M | re.S)
+OPTION = re.compile(r":(?P<key>[\w-]+): *(?P<value>.*)")
+
+
+class Caption(NamedTuple):
+    """What is said about a figure: its name, the alternative text for those who do not see it, the caption."""
+
+    name: str
+    alt: str
+    text: str
+
+
+def captions_in(markdown: str) -> list[Caption]:
+    """The captions in a piece of MyST Markdown, in order.
+
+    Raises:
+        ValueError: a figure whose `:name:` is missing or another than the one it shows, so that nothing could refer
+            to it.
+    """
+    found = []
+    for block in FENCE.finditer(markdown):
+        options, lines = {}, block["body"].splitlines()
+        while lines and (option := OPTION.fullmatch(lines[0])):
+            options[option["key"]] = option["value"].strip()
+            lines.pop(0)
+        if options.get("name") != block["name"]:
+            given = options.get("name")
+            raise ValueError(f"figure {block['name']!r} is named {given!r}: write `:name: {block['name']}`")
+        found.append(Caption(block["name"], options.get("alt", ""), "\n".join(lines).strip()))
+    return found
+
+
+def captions_of(notebook: NotebookNode) -> dict[str, Caption]:
+    """The captions of a notebook by figure.
+
+    Raises:
+        ValueError: two captions of one figure; as `captions_in`.
+    """
+    cells: Iterable = (cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    found = [caption for source in cells for caption in captions_in(source)]
+    for cell in notebook.cells:  # the older form, in the header of the cell that draws
+        about = cell.metadata.get("mystnb", {})
+        if "figure" in about:
+            found.append(Caption(about["figure"]["name"], about["image"]["alt"], about["figure"]["caption"]))
+    names = [caption.name for caption in found]
+    if len(set(names)) < len(names):
+        raise ValueError(f"two captions of one figure: {sorted(name for name in set(names) if names.count(name) > 1)}")
+    return {caption.name: caption for caption in found}
