@@ -143,22 +143,27 @@ def known_answers() -> str:
     # the one-sided limit for no miss of n is 1 - .05^(1/n), here by Clopper and Pearson
     bound = binomtest(every.get("SILENT MISS", 0), every["problems"], alternative="less").proportion_ci().high
     words = [
-        f"A relative error of {judged['relative_error']:.0%} was asked, at most {judged['max_steps']:,} steps; the 95 % upper "
-        f"limit of the silent share is {bound:.1%}. Commit `{judged['commit'][:7]}`, {judged['date']}, "
+        f"A relative error of {judged['relative_error']:.0%} was asked, at most {judged['max_steps']:,} steps; the 95 % "
+        f"upper limit of the silent share is {bound:.1%}. Commit `{judged['commit'][:7]}`, {judged['date']}, "
         f"{judged['cpu_seconds'] / 60:.0f} CPU-minutes on {judged['device']}: `{judged['command']}`."
     ]
-    summary = covered["summary"]
-    mean, truth = summary["covers_posterior_mean"], summary["covers_lambda"]
+    found, networks = covered["summary"], len({row["network"] for row in covered["rows"]})
     words += [
-        f"Intervals of four gradient chains on {len({row['network'] for row in covered['rows']})} deep linear networks "
-        f"(class 1K, seeds {', '.join(map(str, covered['seeds']))}, not used when the rule of the interval was chosen) "
-        f"cover the mean of the posterior, which is what they are for, in {mean['covering']} of {mean['intervals']} runs, "
-        f"{mean['share']:.1%} (95 % interval over networks {mean['low']:.0%} to {mean['high']:.0%}), and the learning "
-        f"coefficient itself in {truth['covering']} of {truth['intervals']}, {truth['share']:.1%} ({truth['low']:.0%} to "
-        f"{truth['high']:.0%}). Their median half-width is {summary['median_half_width']:.1%} of the estimate. Commit "
-        f"`{covered['commit'][:7]}`, {covered['date']}: `{covered['command']}`."
+        f"Intervals of four gradient chains on {networks} deep linear networks (class 1K, seeds "
+        f"{', '.join(map(str, covered['seeds']))}, not used when the rule of the interval was chosen) cover the mean of the "
+        f"posterior, which is what they are for, in {share(found['covers_posterior_mean'])}, and the learning coefficient "
+        f"itself in {share(found['covers_lambda'])}. Their median half-width is {found['median_half_width']:.1%} of the "
+        f"estimate. Commit `{covered['commit'][:7]}`, {covered['date']}: `{covered['command']}`."
     ]
     return "\n".join([*lines, "", "\n\n".join(textwrap.fill(each, 120, break_on_hyphens=False) for each in words)])
+
+
+def share(found: dict) -> str:
+    """A share with its interval over networks."""
+    return (
+        f"{found['covering']} of {found['intervals']} runs, {found['share']:.1%} (95 % interval over networks "
+        f"{found['low']:.0%} to {found['high']:.0%})"
+    )
 
 
 def cell(passed: int, total: int) -> str:
