@@ -143,17 +143,18 @@ def known_answers() -> str:
     # the one-sided limit for no miss of n is 1 - .05^(1/n), here by Clopper and Pearson
     bound = binomtest(every.get("SILENT MISS", 0), every["problems"], alternative="less").proportion_ci().high
     words = [
-        f"A relative error of {judged['relative_error']:.0%} was asked, at most {judged['max_steps']:,} steps; the 95 % "
-        f"upper limit of the silent share is {bound:.1%}. Commit `{judged['commit'][:7]}`, {judged['date']}, "
+        f"A relative error of {judged['relative_error']:.0%} was asked, at most {judged['max_steps']:,} steps; the "
+        f"95 % upper limit of the silent share is {bound:.1%}. Commit `{judged['commit'][:7]}`, {judged['date']}, "
         f"{judged['cpu_seconds'] / 60:.0f} CPU-minutes on {judged['device']}: `{judged['command']}`."
     ]
     found, networks = covered["summary"], len({row["network"] for row in covered["rows"]})
     words += [
         f"Intervals of four gradient chains on {networks} deep linear networks (class 1K, seeds "
-        f"{', '.join(map(str, covered['seeds']))}, not used when the rule of the interval was chosen) cover the mean of the "
-        f"posterior, which is what they are for, in {share(found['covers_posterior_mean'])}, and the learning coefficient "
-        f"itself in {share(found['covers_lambda'])}. Their median half-width is {found['median_half_width']:.1%} of the "
-        f"estimate. Commit `{covered['commit'][:7]}`, {covered['date']}: `{covered['command']}`."
+        f"{', '.join(map(str, covered['seeds']))}, not used when the rule of the interval was chosen) cover the mean of "
+        f"the posterior, which is what they are for, in {share(found['covers_posterior_mean'])}, and the learning "
+        f"coefficient itself in {share(found['covers_lambda'])}. Their median half-width is "
+        f"{found['median_half_width']:.1%} of the estimate. Commit `{covered['commit'][:7]}`, {covered['date']}: "
+        f"`{covered['command']}`."
     ]
     return "\n".join([*lines, "", "\n\n".join(textwrap.fill(each, 120, break_on_hyphens=False) for each in words)])
 
