@@ -150,8 +150,8 @@ def known_answers() -> str:
     found, networks = covered["summary"], len({row["network"] for row in covered["rows"]})
     words += [
         f"Intervals of four gradient chains on {networks} deep linear networks (class 1K, seeds "
-        f"{', '.join(map(str, covered['seeds']))}, not used when the rule of the interval was chosen) cover the mean of "
-        f"the posterior, which is what they are for, in {share(found['covers_posterior_mean'])}, and the learning "
+        f"{', '.join(map(str, covered['seeds']))}, not used when the rule of the interval was chosen) cover the mean "
+        f"of the posterior, which is what they are for, in {share(found['covers_posterior_mean'])}, and the learning "
         f"coefficient itself in {share(found['covers_lambda'])}. Their median half-width is "
         f"{found['median_half_width']:.1%} of the estimate. Commit `{covered['commit'][:7]}`, {covered['date']}: "
         f"`{covered['command']}`."
