@@ -10,7 +10,8 @@ Words before.
 
 ```{glue:figure} fig-levels
 :name: fig-levels
-:alt: Line chart: the curves fall.
+:alt: Line chart: the
+:  curves fall.
 
 **A ladder.** Loss of {glue:text}`num_runs` runs, $L = 1$.
 

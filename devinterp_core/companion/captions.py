@@ -5,7 +5,8 @@ follows, so that its caption is prose: wrapped, with citations, mathematics and 
 
     ```{glue:figure} fig-levels
     :name: fig-levels
-    :alt: Line chart of loss against training step: the curves run along horizontal lines and fall from one to the next.
+    :alt: Line chart of loss against training step: the curves run along horizontal lines
+    :  and fall from one to the next.
 
     **SGD falls down a ladder.** Population loss of {glue:text}`num_runs` runs against the training step.
     ```
@@ -18,7 +19,7 @@ from typing import NamedTuple
 from nbformat import NotebookNode
 
 FENCE = re.compile(r"^(?P<fence>`{3,}|:{3,})\{glue:figure\} *(?P<name>\S*)\n(?P<body>.*?)^(?P=fence) *$", re.M | re.S)
-OPTION = re.compile(r":(?P<key>[\w-]+): *(?P<value>.*)")
+OPTION = re.compile(r":(?P<key>[\w-]+): *(?P<value>.*)|: +(?P<more>.*)")  # a line that begins with a blank goes on
 
 
 class Caption(NamedTuple):
@@ -38,9 +39,10 @@ def captions_in(markdown: str) -> list[Caption]:
     """
     found = []
     for block in FENCE.finditer(markdown):
-        options, lines = {}, block["body"].splitlines()
+        options, lines, key = {}, block["body"].splitlines(), ""
         while lines and (option := OPTION.fullmatch(lines[0])):
-            options[option["key"]] = option["value"].strip()
+            key = option["key"] or key
+            options[key] = f"{options.get(key, '')} {option['value'] or option['more'] or ''}".strip()
             lines.pop(0)
         if options.get("name") != block["name"]:
             given = options.get("name")

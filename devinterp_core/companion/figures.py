@@ -140,7 +140,8 @@ def show(name: str, drawing: Callable[..., Figure], **tables: pd.DataFrame) -> N
     Args:
         name: as of `save`.
         drawing: takes the tables by name and returns the figure; it sees nothing else, so that the CSV is all of it.
-        tables: tidy, one row an observation; of several, the CSV has a first column `panel` with their names.
+        tables: tidy, one row an observation; of several, the CSV has a first column `panel` with their names. Some of
+            several may be empty.
 
     Raises:
         ValueError, TypeError: as `save`; a drawing that returns no figure.
@@ -160,9 +161,7 @@ def _one_table(name: str, data: object) -> pd.DataFrame:
     for panel, table in panels.items():
         if not isinstance(table, pd.DataFrame):
             raise TypeError(f"data of figure {name!r} {panel} is a {type(table).__name__}; a DataFrame was expected")
-        if table.empty:
-            raise ValueError(f"data of figure {name!r} {panel} is an empty table")
-    if not panels:
+    if not any(len(table) for table in panels.values()):
         raise ValueError(f"figure {name!r} came without the numbers that it plots")
     if isinstance(data, pd.DataFrame):
         return data
