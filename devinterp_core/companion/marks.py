@@ -4,6 +4,7 @@ A change of this module draws the figures of every chapter again: what only one 
 """
 
 from collections.abc import Iterable
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -54,12 +55,12 @@ def bars(
     ax.errorbar(x, middle, ends, fmt=marker, color=color, mfc="white", ls="none", label=label or None)
 
 
-def identity(ax: Axes, low: float, high: float) -> None:
+def identity(ax: Axes, low: Real, high: Real) -> None:
     """The line on which two quantities are equal."""
     ax.plot([low, high], [low, high], color=COLORS["black"], ls="-", lw=0.8, zorder=1)
 
 
-def level(ax: Axes, value: float, *, color: str = COLORS["grey"], label: str = "") -> None:
+def level(ax: Axes, value: Real, *, color: str = COLORS["grey"], label: str = "") -> None:
     """A dashed horizontal line: a known value, or chance."""
     ax.axhline(value, color=color, ls="--", lw=1, zorder=1, label=label or None)
 
@@ -75,7 +76,7 @@ def stages(axes: Iterable[Axes], table: pd.DataFrame) -> None:
             ax.axvspan(max(stage.start, 1), stage.end, color=STAGE_COLORS[stage.type], alpha=0.22, lw=0)
 
 
-def along_training(axes: Iterable[Axes], last: float, first: float = 10) -> None:
+def along_training(axes: Iterable[Axes], last: Real, first: Real = 10) -> None:
     """A logarithmic axis of training steps from `first` to `last`."""
     for ax in axes:
         ax.set(xscale="log", xlabel="training step", xlim=(first, last))
