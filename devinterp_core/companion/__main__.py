@@ -119,6 +119,18 @@ def sweep(grid, output, options) -> None:
         click.echo(f"{table}: {len(table.read_text(encoding='utf-8').splitlines()) - 1} rows")
 
 
+@main.command("chapters")
+def write_chapters() -> None:
+    """Write what book/chapters.yml says into _toc.yml, README.md and book/intro.md."""
+    from devinterp_core.companion import chapters
+
+    for path in chapters.write():
+        click.echo(f"{path.relative_to(project.root())} is written")
+    for each in chapters.read():
+        if not chapters.picture_file(each).is_file():
+            click.echo(f"{each.stem} is not in the gallery yet: make book, then python book/make_gallery.py")
+
+
 @main.command(hidden=True)
 def publish() -> None:
     """Make the pages from the executed notebooks (a step of the Snakefile)."""
