@@ -119,6 +119,19 @@ def sweep(grid, output, options) -> None:
         click.echo(f"{table}: {len(table.read_text(encoding='utf-8').splitlines()) - 1} rows")
 
 
+@main.command()
+@click.argument("name")
+@click.option("--title", prompt=True, help="Of the page.")
+@click.option("--paper", prompt=True, help="What it reproduces: a key of book/references.bib.")
+@click.option("--question", prompt=True, help="What it asks, in one sentence.")
+def new(name, title, paper, question) -> None:
+    """Begin the chapter NAME, such as 10_influence: a notebook that runs, its presets, its place in the book."""
+    from devinterp_core.companion import new as chapter
+
+    for path in chapter.create(name, title=title, paper=paper, question=question):
+        click.echo(f"{path.relative_to(project.root())} is written")
+
+
 @main.command("chapters")
 def write_chapters() -> None:
     """Write what book/chapters.yml says into _toc.yml, README.md and book/intro.md."""

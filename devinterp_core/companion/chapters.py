@@ -60,7 +60,7 @@ def read() -> list[Chapter]:
         raise project.CompanionError(f"{LIST} is not YAML: {error}") from error
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise project.CompanionError(f"{LIST} should be a list of chapters, each with `name: value` lines")
-    found = [_chapter(entry) for entry in entries]
+    found = [checked(entry) for entry in entries]
     for twice in {one.stem for one in found if sum(each.stem == one.stem for each in found) > 1}:
         raise project.CompanionError(f"{LIST}: {twice} is there twice")
     notebooks = [path.stem for path in project.notebooks()]
@@ -70,13 +70,20 @@ def read() -> list[Chapter]:
     return found
 
 
-def _chapter(entry: dict) -> Chapter:
+def checked(entry: dict) -> Chapter:
+    """The chapter that an entry of the list describes.
+
+    Raises:
+        CompanionError: for an unknown, missing or ill-typed field, and one of several lines that has to be one.
+    """
     known = [field.name for field in dataclasses.fields(Chapter)]
     problems = [f"'{name}' is unknown" for name in entry if name not in known]
     problems += [f"'{name}' is missing" for name in known if name not in entry]
-    problems += [
-        f"'{name}' should be a text" for name, value in entry.items() if not isinstance(value, str) or not value.strip()
-    ]
+    for name, value in entry.items():
+        if not isinstance(value, str) or not value.strip():
+            problems.append(f"'{name}' should be a text")
+        elif name != "card" and ("\n" in value or "|" in value):
+            problems.append(f"'{name}' should be one line without '|'")
     if problems:
         raise project.CompanionError(f"{LIST}, {entry.get('stem', 'a chapter without a stem')}: {'; '.join(problems)}")
     return Chapter(**entry)
