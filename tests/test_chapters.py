@@ -89,6 +89,7 @@ LIST = "book/chapters.yml"
         (LIST, "stem: 02_dln_scaling", "stem: 02_dln", "there is no notebooks/02_dln.py"),
         (LIST, "picture: fig-energy-levels", "picture: fig-none", "03_tms_kgons.py has no figure fig-none"),
         (LIST, "title: Deep", "title: 'Deep", "is not YAML"),
+        (LIST, "after: 07_language", "after: 09_language", "after 09_language_model_development, which is not before"),
         ("_toc.yml", "# end of chapters", "# end", "_toc.yml should hold the lines"),
     ],
 )

@@ -144,6 +144,14 @@ def write_chapters() -> None:
             click.echo(f"{each.stem} is not in the gallery yet: make book, then python book/make_gallery.py")
 
 
+@main.command()
+def seconds() -> None:
+    """Note how long the notebooks of the built book took: later builds begin with the longest."""
+    from devinterp_core.companion import order
+
+    click.echo(f"{order.write_seconds().relative_to(project.root())} is written")
+
+
 @main.command(hidden=True)
 def publish() -> None:
     """Make the pages from the executed notebooks (a step of the Snakefile)."""

@@ -33,6 +33,7 @@ class Chapter:
         question: what it asks, in one sentence.
         picture: the figure that stands for it on its card and in the gallery; the alt text is the figure's own.
         card: the text of its card, in MyST Markdown.
+        after: a chapter whose trainings it uses, so that a build does not run both at once; left out if there is none.
     """
 
     stem: str
@@ -42,14 +43,15 @@ class Chapter:
     question: str
     picture: str
     card: str
+    after: str = ""
 
 
 def read() -> list[Chapter]:
     """The chapters in the order of the book; empty where there is no list.
 
     Raises:
-        CompanionError: for a list that is not one, an unknown, missing or ill-typed field, a chapter named twice, and a
-            chapter without a notebook.
+        CompanionError: for a list that is not one, an unknown, missing or ill-typed field, a chapter named twice, one
+            without a notebook, and one that comes `after` one that does not stand before it.
     """
     path = project.root() / LIST
     if not path.exists():
@@ -64,9 +66,11 @@ def read() -> list[Chapter]:
     for twice in {one.stem for one in found if sum(each.stem == one.stem for each in found) > 1}:
         raise project.CompanionError(f"{LIST}: {twice} is there twice")
     notebooks = [path.stem for path in project.notebooks()]
-    for chapter in found:
+    for number, chapter in enumerate(found):
         if chapter.stem not in notebooks:
             raise project.CompanionError(f"{LIST}: there is no notebooks/{chapter.stem}.py")
+        if chapter.after and chapter.after not in [each.stem for each in found[:number]]:
+            raise project.CompanionError(f"{LIST}: {chapter.stem} comes after {chapter.after}, which is not before it")
     return found
 
 
@@ -76,9 +80,10 @@ def checked(entry: dict) -> Chapter:
     Raises:
         CompanionError: for an unknown, missing or ill-typed field, and one of several lines that has to be one.
     """
-    known = [field.name for field in dataclasses.fields(Chapter)]
-    problems = [f"'{name}' is unknown" for name in entry if name not in known]
-    problems += [f"'{name}' is missing" for name in known if name not in entry]
+    known = dataclasses.fields(Chapter)
+    problems = [f"'{name}' is unknown" for name in entry if name not in [field.name for field in known]]
+    needed = [field.name for field in known if field.default is dataclasses.MISSING]
+    problems += [f"'{name}' is missing" for name in needed if name not in entry]
     for name, value in entry.items():
         if not isinstance(value, str) or not value.strip():
             problems.append(f"'{name}' should be a text")

@@ -159,7 +159,8 @@ def create(stem: str, *, title: str, paper: str, question: str) -> list[Path]:
     source = source_of(paper)
     figure = "fig-" + "-".join(stem.split("_")[1:])
     card = f"After {{cite:t}}`{paper}`: {question}"
-    chapter = chapters.checked(dataclasses.asdict(chapters.Chapter(stem, title, paper, source, question, figure, card)))
+    fields = {"stem": stem, "title": title, "paper": paper, "source": source, "question": question}
+    chapter = chapters.checked(fields | {"picture": figure, "card": card})
     chapters.texts()  # what stands there is in order
     text = NOTEBOOK
     for name, value in (*dataclasses.asdict(chapter).items(), ("figure", figure)):
@@ -193,7 +194,8 @@ def source_of(paper: str) -> str:
 
 def _with_entry(text: str, chapter: chapters.Chapter) -> str:
     """The list with a chapter at the place of its number; comments and line breaks stay as they are."""
-    entry = yaml.safe_dump([dataclasses.asdict(chapter)], sort_keys=False, allow_unicode=True, width=10_000)
+    given = {name: value for name, value in dataclasses.asdict(chapter).items() if value}
+    entry = yaml.safe_dump([given], sort_keys=False, allow_unicode=True, width=10_000)
     for found in re.finditer(r"^- stem: (\S+)", text, re.MULTILINE):
         if found[1] > chapter.stem:
             return f"{text[: found.start()]}{entry}\n{text[found.start() :]}"
