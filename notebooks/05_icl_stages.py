@@ -56,7 +56,7 @@ import torch
 
 from devinterp_core import regression, trajectory
 from devinterp_core.companion import claims, criteria, figures, intervals
-from devinterp_core.companion.chapters import icl_stages as drawings
+from devinterp_core.companion.drawings import icl_stages as drawings
 from devinterp_core.companion.criteria import Measured
 from devinterp_core.companion.dynamics import essential_dynamics
 from devinterp_core.companion.glued import numbers

@@ -6,7 +6,7 @@ import pytest
 from matplotlib import pyplot as plt
 
 from devinterp_core.companion import marks
-from devinterp_core.companion.chapters import icl_stages
+from devinterp_core.companion.drawings import icl_stages
 
 
 @pytest.fixture
