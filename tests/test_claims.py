@@ -213,7 +213,7 @@ def test_the_verdicts_are_those_since_the_last_call(sheet):
     sheet.claim("x < y", paper=7, found=7.5, asks=criteria.at_most(7))
     assert "does not hold</b>: x &lt; y. Paper: 7; here: 7.5 (exact)." in sheet.verdicts()._repr_html_()
     sheet.claim("z", paper=7, found=6, asks=criteria.at_most(7), kind="check")
-    assert repr(sheet.verdicts()) == "holds: z. Closed form: 7; here: 6 (exact)."
+    assert repr(sheet.verdicts()) == "holds: z. Expected: 7; here: 6 (exact)."
     assert not sheet.verdicts().claims
 
 

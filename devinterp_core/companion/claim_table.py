@@ -18,14 +18,14 @@ class ClaimTable:
     def _repr_html_(self) -> str:
         heads = ("Claim", "Paper or closed form", "Measured here", "Interval", "Verdict", "How")
         rows = "".join(
-            f'<tr><th scope="row">{_page(c.statement)}</th><td>{_page(show(c.paper))}</td>'
-            f"<td>{_page(show(c.measured))}</td><td>{_page(show_interval(c.interval))}</td>"
+            f'<tr><th scope="row">{as_html(c.statement)}</th><td>{as_html(show(c.paper))}</td>'
+            f"<td>{as_html(show(c.measured))}</td><td>{as_html(show_interval(c.interval))}</td>"
             f'<td class="{CLASS[c.holds]}">{VERDICT[c.holds]}</td>'
-            f"<td>{_page(c.detail)}</td></tr>"
+            f"<td>{as_html(c.detail)}</td></tr>"
             for c in self.claims
         )
         head = "".join(f'<th scope="col">{h}</th>' for h in heads)
-        caption = _page(f"{in_words(self.claims)}. Source: {self.claims[0].reference}")
+        caption = as_html(f"{in_words(self.claims)}. Source: {self.claims[0].reference}")
         return (
             f'<table class="claims"><caption>{caption}</caption><thead><tr>{head}</tr></thead>'
             f"<tbody>{rows}</tbody></table>"
@@ -47,7 +47,7 @@ class Verdicts:
 
     def _repr_html_(self) -> str:
         lines = "".join(
-            f'<li><b class="{CLASS[c.holds]}">{VERDICT[c.holds]}</b>: {_page(c.statement)}. {_page(_numbers(c))}</li>'
+            f'<li><b class="{CLASS[c.holds]}">{VERDICT[c.holds]}</b>: {as_html(c.statement)}. {as_html(_numbers(c))}</li>'
             for c in self.claims
         )
         return f'<ul class="claims">{lines}</ul>'
@@ -57,10 +57,10 @@ class Verdicts:
 
 
 def _numbers(claim: Claim) -> str:
-    source = "Closed form" if claim.kind == "check" else "Paper"
+    source = "Expected" if claim.kind == "check" else "Paper"
     return f"{source}: {show(claim.paper)}; here: {show(claim.measured)} ({show_interval(claim.interval)})."
 
 
-def _page(text: str) -> str:
+def as_html(text: str) -> str:
     """Words for HTML, with `$...$` in the delimiters that MathJax reads in the book and in Jupyter."""
     return re.sub(r"\$([^$]+)\$", r'<span class="math">\\(\1\\)</span>', html.escape(text))
