@@ -8,8 +8,12 @@ follows, so that its caption is prose: wrapped, with citations, mathematics and 
     :alt: Line chart of loss against training step: the curves run along horizontal lines
     :  and fall from one to the next.
 
+    % rests on: SGD runs sit near critical losses most of the time
     **SGD falls down a ladder.** Population loss of {glue:text}`num_runs` runs against the training step.
     ```
+
+A comment `% rests on:` names a claim by its statement, or the beginning of it. Where the title or the alternative text
+asserts something, a test holds them to it: that claim must hold.
 """
 
 import re
@@ -21,13 +25,19 @@ from nbformat import NotebookNode
 FENCE = re.compile(r"^(?P<fence>`{3,}|:{3,})\{glue:figure\} *(?P<name>\S*)\n(?P<body>.*?)^(?P=fence) *$", re.M | re.S)
 OPTION = re.compile(r":(?P<key>[\w-]+): *(?P<value>.*)|: +(?P<more>.*)")  # a line that begins with a blank goes on
 
+RESTS_ON = "% rests on:"
+
 
 class Caption(NamedTuple):
-    """What is said about a figure: its name, the alternative text for those who do not see it, the caption."""
+    """What is said about a figure: its name, the alternative text for those who do not see it, the caption.
+
+    `rests_on` are the claims that its assertions rest on.
+    """
 
     name: str
     alt: str
     text: str
+    rests_on: tuple[str, ...] = ()
 
 
 def captions_in(markdown: str) -> list[Caption]:
@@ -47,7 +57,9 @@ def captions_in(markdown: str) -> list[Caption]:
         if options.get("name") != block["name"]:
             given = options.get("name")
             raise ValueError(f"figure {block['name']!r} is named {given!r}: write `:name: {block['name']}`")
-        found.append(Caption(block["name"], options.get("alt", ""), "\n".join(lines).strip()))
+        rests = tuple(line.removeprefix(RESTS_ON).strip() for line in lines if line.startswith(RESTS_ON))
+        text = "\n".join(line for line in lines if not line.startswith("%")).strip()
+        found.append(Caption(block["name"], options.get("alt", ""), text, rests))
     return found
 
 

@@ -47,7 +47,7 @@ class Verdicts:
 
     def _repr_html_(self) -> str:
         lines = "".join(
-            f'<li><b class="{CLASS[c.holds]}">{VERDICT[c.holds]}</b>: {as_html(c.statement)}. {as_html(_numbers(c))}</li>'
+            f'<li><b class="{CLASS[c.holds]}">{VERDICT[c.holds]}</b>: {as_html(f"{c.statement}. {_numbers(c)}")}</li>'
             for c in self.claims
         )
         return f'<ul class="claims">{lines}</ul>'
