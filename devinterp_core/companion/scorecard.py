@@ -4,8 +4,8 @@ Made from the `claims.json` that each run leaves and, for provenance, the `run.j
 at each build and kept out of git.
 
 Fields read from `run.json`, all optional, a missing one shown as "not recorded": `key`, `parameters` (the ones
-given beyond the defaults), `wall_seconds`, `started` (ISO 8601), `commit`, `machine` (mapping or words), `torch`,
-`python`.
+given beyond the defaults), `wall_seconds`, `cpu_seconds`, `started` (ISO 8601), `commit`, `machine` (mapping or
+words), `torch`, `python`.
 """
 
 import json
@@ -28,6 +28,7 @@ does not hold stands here like any other. Three kinds are counted apart: what th
 against closed forms, and what we measure beyond the papers.
 """
 MISSING = "not recorded"
+BUDGET = 5  # CPU-minutes that a chapter may use
 KINDS = {"paper": "Claims of the papers", "check": "Checks against closed forms", "own": "Our own extensions"}
 
 
@@ -87,12 +88,16 @@ def _summary(runs: list[Run]) -> list[str]:
         own = [claim for run in runs for claim in run.claims if claim.kind == kind]
         if own:
             lines += [f"- **{name}**: {claims.in_words(own)}."]
-    rows = [
-        [run.link, *(_short([c for c in run.claims if c.kind == kind]) for kind in KINDS), _clock(run.provenance)]
-        for run in runs
-    ]
-    heads = ["Notebook", *KINDS.values(), "Wall time"]
-    note = "In the table: how many hold, of how many; then how many are undecided, if any."
+    rows = []
+    for run in runs:
+        held = [_short([claim for claim in run.claims if claim.kind == kind]) for kind in KINDS]
+        rows.append([run.link, *held, _clock(run.provenance), _budget(run.provenance)])
+    heads = ["Notebook", *KINDS.values(), "Wall time", "CPU-minutes"]
+    note = (
+        "In the table: how many hold, of how many; then how many are undecided, if any. The last column is what each "
+        "notebook used when it was executed for this book, where trainings found in the cache cost nothing; its budget "
+        f"is {BUDGET}."
+    )
     return [*lines, "", note, "", *_table(heads, rows)]
 
 
@@ -162,6 +167,14 @@ def _clock(provenance: dict) -> str:
         return MISSING
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _budget(provenance: dict) -> str:
+    seconds = provenance.get("cpu_seconds")
+    if seconds is None:
+        return MISSING
+    minutes = round(seconds / 60, 1)
+    return f"[{minutes}, over budget]{{.over-budget}}" if minutes > BUDGET else f"{minutes}"
 
 
 def _words(value: object) -> str:
