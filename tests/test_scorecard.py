@@ -31,10 +31,10 @@ def test_page(tmp_path, monkeypatch):
     assert "- **Claims of the papers**: 2 of 4 claims hold, 1 does not, 1 is undecided." in page
     assert "| [](../notebooks/01_a.ipynb) | 1 of 1 | none | none | 2 min 5 s | 2.0 |" in page
     assert "| [](../notebooks/02_b.ipynb) | 1 of 3, 1 undecided | none | none | not recorded | not recorded |" in page
-    assert "## Undecided claims\n\n- [](../notebooks/02_b.ipynb): claim 2" in page
+    assert "## Undecided claims\n\n- 02.3, [](../notebooks/02_b.ipynb): claim 2" in page
     assert page.index("## 01_a") < page.index("## 02_b")
     assert r"claim 1 of a\|b\_c $x_1\|y$ | 1 | 2.5 | 2 to 3 | **does not hold** | 5 \*seeds\* |" in page
-    assert "## Claims that do not hold\n\n- [](../notebooks/02_b.ipynb): claim 1" in page
+    assert "## Claims that do not hold\n\n- 02.2, [](../notebooks/02_b.ipynb): claim 1" in page
     assert "`abc123` | defaults | not recorded | not recorded |" in page
     assert "- machine: cpu x, threads 1: [](../notebooks/01_a.ipynb)" in page
 

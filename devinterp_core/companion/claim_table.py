@@ -4,7 +4,7 @@ import html
 import re
 from dataclasses import dataclass
 
-from devinterp_core.companion.claim import VERDICT, Claim, in_words, show, show_interval
+from devinterp_core.companion.claim import VERDICT, Claim, in_words, number, show, show_interval
 
 CLASS = {True: "claim-holds", False: "claim-fails", None: "claim-undecided"}
 
@@ -16,13 +16,14 @@ class ClaimTable:
     claims: tuple[Claim, ...]
 
     def _repr_html_(self) -> str:
-        heads = ("Claim", "Paper or closed form", "Measured here", "Interval", "Verdict", "How")
+        heads = ("", "Claim", "Paper or closed form", "Measured here", "Interval", "Verdict", "What is asked, and how")
         rows = "".join(
-            f'<tr><th scope="row">{as_html(c.statement)}</th><td>{as_html(show(c.paper))}</td>'
+            f'<tr id="claim-{number(c.notebook, i)}"><td>{number(c.notebook, i)}</td>'
+            f'<th scope="row">{as_html(c.statement)}</th><td>{as_html(show(c.paper))}</td>'
             f"<td>{as_html(show(c.measured))}</td><td>{as_html(show_interval(c.interval))}</td>"
             f'<td class="{CLASS[c.holds]}">{VERDICT[c.holds]}</td>'
             f"<td>{as_html(c.detail)}</td></tr>"
-            for c in self.claims
+            for i, c in enumerate(self.claims, start=1)
         )
         head = "".join(f'<th scope="col">{h}</th>' for h in heads)
         caption = as_html(f"{in_words(self.claims)}. Source: {self.claims[0].reference}")

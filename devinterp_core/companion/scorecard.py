@@ -110,23 +110,26 @@ def _misses(runs: list[Run]) -> list[str]:
     lines = []
     for verdict, head in ((False, "Claims that do not hold"), (None, "Undecided claims")):
         lines += [f"## {head}", ""]
-        found = [(run, claim) for run in runs for claim in run.claims if claim.holds is verdict]
-        for run, claim in found:
+        found = [
+            (run, place, claim) for run in runs for place, claim in enumerate(run.claims, 1) if claim.holds is verdict
+        ]
+        for run, place, claim in found:
             lines.append(
-                f"- {run.link}: {_plain(claim.statement)}. Paper or closed form: {_plain(claims.show(claim.paper))}; "
-                f"measured: {_plain(claims.show(claim.measured))} ({_plain(claims.show_interval(claim.interval))}). "
-                f"{_plain(claim.detail)}"
+                f"- {claims.number(run.notebook, place)}, {run.link}: {_plain(claim.statement)}. "
+                f"{_plain(claims.show(claim.measured))} ({_plain(claims.show_interval(claim.interval))}); "
+                f"expected: {_plain(claims.show(claim.paper))}."
             )
         lines += [""] if found else ["None.", ""]
     return lines
 
 
 def _tables(runs: list[Run]) -> list[str]:
-    heads = ["Claim", "Paper or closed form", "Measured here", "Interval", "Verdict", "How"]
+    heads = ["", "Claim", "Paper or closed form", "Measured here", "Interval", "Verdict", "What is asked, and how"]
     lines = []
     for run in runs:
         rows = [
             [
+                claims.number(run.notebook, place),
                 _plain(claim.statement),
                 _plain(claims.show(claim.paper)),
                 _plain(claims.show(claim.measured)),
@@ -134,7 +137,7 @@ def _tables(runs: list[Run]) -> list[str]:
                 claims.VERDICT[claim.holds] if claim.holds else f"**{claims.VERDICT[claim.holds]}**",
                 _plain(claim.detail),
             ]
-            for claim in run.claims
+            for place, claim in enumerate(run.claims, start=1)
         ]
         lines += [f"## {run.notebook}", "", f"{run.link}: {_plain(run.claims[0].reference)}.", ""]
         lines += _table(heads, rows)
