@@ -150,3 +150,48 @@ def quadratic_llc(
     if bool((step_size * stiffness >= 4).any()):
         raise ValueError(f"SGLD is unstable at step_size {step_size}: the limit is {4 / float(stiffness.max()):.3g}")
     return float((n_beta * curvatures / (stiffness * (1 - step_size * stiffness / 4))).sum() / 2)
+
+
+class Quadratic(nn.Module):
+    r"""$L(w) = \tfrac12 \sum_i h_i w_i^2$ at its minimum, for any input: the loss whose estimate is `quadratic_llc`.
+
+    Args:
+        curvatures: $h_i$, one a coordinate; their dtype is that of the parameters.
+    """
+
+    def __init__(self, curvatures: Float[Tensor, " d"]):
+        super().__init__()
+        self.register_buffer("curvatures", curvatures.detach().clone())
+        self.w = nn.Parameter(torch.zeros_like(curvatures))
+
+    def forward(self, x: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:
+        """The loss, the same for every sample."""
+        return 0.5 * (self.curvatures * self.w**2).sum() + 0 * x
+
+
+def linear_regression(
+    num_inputs: int, num_samples: int, seed: int
+) -> tuple[nn.Linear, tuple[Float[Tensor, "n d"], Float[Tensor, "n 1"]]]:
+    r"""A regular model of $d$ = `num_inputs` parameters, $\lambda = d/2$, at the minimum of its empirical loss.
+
+    $y = \sum_i x_i + \varepsilon$ with $x \sim N(0, I)$, $\varepsilon \sim N(0, 1)$, in float64.
+
+    Returns:
+        The linear map without bias whose weights are the least-squares solution, and its data $(x, y)$.
+
+    Raises:
+        ValueError: fewer samples than inputs, which leave the minimum undetermined.
+    """
+    if not 0 < num_inputs <= num_samples:
+        raise ValueError(f"need 0 < num_inputs <= num_samples, got {num_inputs} and {num_samples}")
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(num_samples, num_inputs, generator=generator, dtype=torch.float64)
+    y = x.sum(1, keepdim=True) + torch.randn(num_samples, 1, generator=generator, dtype=torch.float64)
+    model = nn.Linear(num_inputs, 1, bias=False, dtype=torch.float64)
+    model.weight.data = torch.linalg.lstsq(x, y).solution.T
+    return model, (x, y)
+
+
+def linear_regression_loss(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Float[Tensor, " batch"]:
+    r"""Per-sample negative log-likelihood $(y - f(x))^2 / 2$ of unit noise, summed over the outputs."""
+    return (model(batch[0]) - batch[1]).square().sum(1) / 2

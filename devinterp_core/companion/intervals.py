@@ -60,6 +60,25 @@ def share(count: int, total: int, over: str) -> Measured:
     return Measured(count / total, (float(low), float(high)), f"95 %, Wilson, {count} of {total} {over}")
 
 
+def median(values: ArrayLike, over: str = "seeds", *, seed: int = 0) -> Measured:
+    """The median with its 95 % interval, percentiles of a bootstrap.
+
+    Args:
+        values: one number a unit, two or more.
+        over: what varies from one to the next, such as `seeds`, `networks`, `runs`.
+        seed: of the resamples.
+
+    Raises:
+        ValueError: fewer than two values, or one that is not finite.
+    """
+    numbers = np.asarray(values, dtype=np.float64)
+    if numbers.ndim != 1 or len(numbers) < 2 or not np.isfinite(numbers).all():
+        raise ValueError(f"the interval of a median needs two finite numbers or more, got {numbers.tolist()}")
+    drawn = stats.bootstrap((numbers,), np.median, rng=np.random.default_rng(seed), method="percentile")
+    low, high = drawn.confidence_interval
+    return Measured(float(np.median(numbers)), (float(low), float(high)), f"95 %, bootstrap, {len(numbers)} {over}")
+
+
 def rank_correlation(x: ArrayLike, y: ArrayLike, over: str, *, seed: int = 0) -> Measured:
     """Spearman's rank correlation with the interval of `of_rank_correlation`, a bootstrap over the points."""
     value, interval = of_rank_correlation(x, y, seed=seed)
