@@ -8,7 +8,13 @@ import pytest
 import torch
 from test_lens import random_lens
 
-from devinterp_core.companion.lens_tables import bits_by_source, per_byte, share_of_gain, transfer_table
+from devinterp_core.companion.lens_tables import (
+    bits_by_source,
+    divergence_by_domain,
+    per_byte,
+    share_of_gain,
+    transfer_table,
+)
 from devinterp_core.companion.lens_training import train_translators
 from devinterp_core.language import PassageStream
 from devinterp_core.lens import (
@@ -76,6 +82,19 @@ def test_a_penalty_that_falls_with_the_similarity_correlates_fully():
     assert row["penalty"] == pytest.approx(0.9) and row["low"] <= 0.9 <= row["high"]
     with pytest.raises(ValueError, match="two of them"):
         transfer_table(penalties[:1], similarity, [0, 4, 8])
+
+
+def test_divergences_outside_are_compared_with_those_inside_layer_by_layer():
+    rows = [(kind, domain, layer, sequence, kl * size)
+            for kind, size in (("prose", 1.0), ("code", 10.0)) for sequence in (0, 1)
+            for domain, layer, kl in (("inside", 0, 2.0), ("inside", 1, 1.0), ("outside", 0, 3.0), ("outside", 1, 4.0))]
+    table = pd.DataFrame(rows, columns=["kind", "domain", "layer", "sequence", "kl"])  # fmt: skip
+    layers, ratio = divergence_by_domain(table, num_resamples=20)
+    assert ratio.value == pytest.approx(2.75) and ratio.interval == pytest.approx((2.75, 2.75))  # of 1.5 and 4
+    row = layers.set_index(["kind", "domain", "layer"]).loc[("code", "outside", 1)]
+    assert row["kl"] == row["low"] == row["high"] == 40
+    with pytest.raises(ValueError, match="got 1 outside"):
+        divergence_by_domain(table[(table["sequence"] == 0) | (table["domain"] == "inside")])
 
 
 def test_the_share_of_the_gain_begins_where_the_model_has_gained():

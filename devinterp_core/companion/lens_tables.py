@@ -106,3 +106,41 @@ def bits_by_source(by_sequence: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     parts = pd.concat([by_sequence.assign(source="all"), by_sequence]).groupby(["source", "lens"], sort=False)
     tables = {key: per_byte(own, "layer", seed=seed) for key, own in parts}
     return pd.concat(tables, names=["source", "lens"]).reset_index(level=[0, 1]).reset_index(drop=True)
+
+
+def divergence_by_domain(
+    table: pd.DataFrame, *, num_resamples: int = 2000, seed: int = 0
+) -> tuple[pd.DataFrame, Measured]:
+    """How much further a lens is from its model outside the texts of its training than inside.
+
+    Args:
+        table: `domain` (`inside` or `outside`), `kind` of text, `layer`, `sequence`, `kl` in nats a token.
+        num_resamples: of the sequences of each kind and domain, apart.
+        seed: of them.
+
+    Returns:
+        One row a kind, domain and layer: mean `kl` with its 95 % percentile interval, `low` and `high`; and the ratio
+        outside over inside, mean over kinds, median over layers, with its interval.
+
+    Raises:
+        ValueError: a kind without one of the domains, or with fewer than two sequences of one.
+    """
+    rng, rows, ratios = np.random.default_rng(seed), [], []
+    for kind, own in table.groupby("kind", sort=False):
+        means = {}
+        for domain in ("inside", "outside"):
+            wide = own[own["domain"] == domain].pivot(index="layer", columns="sequence", values="kl")
+            count = wide.shape[1]
+            if count < 2:
+                raise ValueError(f"{kind!r} needs two sequences inside and outside, got {count} {domain}")
+            drawn = rng.multinomial(count, np.full(count, 1 / count), num_resamples)
+            weights = np.vstack([np.ones(count), drawn]) / count  # the first: all sequences once
+            means[domain] = wide.to_numpy() @ weights.T  # [layer, resample]
+            low, high = np.quantile(means[domain][:, 1:], (0.025, 0.975), axis=1)
+            row = {"kind": kind, "domain": domain, "layer": wide.index, "kl": means[domain][:, 0]}
+            rows.append(pd.DataFrame(row | {"low": low, "high": high}))
+        ratios.append(means["outside"] / means["inside"])
+    medians = np.median(np.mean(ratios, axis=0), axis=0)
+    low, high = np.quantile(medians[1:], (0.025, 0.975))
+    over = "median over layers of the mean over kinds of text; 95 %, bootstrap over sequences"
+    return pd.concat(rows, ignore_index=True), Measured(float(medians[0]), (float(low), float(high)), over)

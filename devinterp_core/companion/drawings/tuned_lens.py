@@ -49,6 +49,25 @@ def bits(layers: pd.DataFrame, paper: pd.DataFrame) -> Figure:
     return fig
 
 
+def domain(layers: pd.DataFrame) -> Figure:
+    """Divergence of the tuned lens from the model by layer, inside and outside of the texts of its training.
+
+    Args:
+        layers: `kind` of text, `domain` (`inside` or `outside`), `layer`, `kl` in nats with `low` and `high`.
+    """
+    kinds = list(dict.fromkeys(layers["kind"]))
+    fig, axes = plt.subplots(1, len(kinds), figsize=figures.size("double", 0.38), sharey=True, squeeze=False)
+    for ax, kind in zip(axes[0], kinds, strict=True):
+        for name, color, dashes in (("inside", INK["tuned"], "-"), ("outside", COLORS["orange"], "--")):
+            own = layers[(layers["kind"] == kind) & (layers["domain"] == name)]
+            marks.band(ax, own["layer"], own["low"], own["high"], color=color)
+            ax.plot(own["layer"], own["kl"], color=color, ls=dashes, label=name)
+        ax.set(title=kind, xlabel="layer", ylim=(0, None))
+    axes[0, 0].set_ylabel("divergence from the model (nats)")
+    axes[0, 0].legend(fontsize=7)
+    return fig
+
+
 def tokens(cells: pd.DataFrame) -> Figure:
     """The most probable next token by layer and position, a table for each lens.
 
