@@ -85,6 +85,25 @@ def rank_correlation(x: ArrayLike, y: ArrayLike, over: str, *, seed: int = 0) ->
     return Measured(value, interval, f"95 %, bootstrap over {len(np.asarray(x))} {over}")
 
 
+def rank_correlation_within(x: ArrayLike, y: ArrayLike, strata: ArrayLike, over: str, *, seed: int = 0) -> Measured:
+    """Spearman's rank correlation within strata, with the interval and the permutations of `within_strata`."""
+    value, interval, chance = within_strata(x, y, strata, seed=seed)
+    return Measured(value, interval, f"Spearman within strata, {over}; share of permutations as high: {chance:.4f}")
+
+
+def difference_of_groups(first: ArrayLike, second: ArrayLike) -> Measured:
+    """Mean of one group minus mean of another, with the smallest and the largest difference of two members.
+
+    Raises:
+        ValueError: an empty group, or a number that is not finite.
+    """
+    a, b = (np.asarray(each, dtype=np.float64) for each in (first, second))
+    if not len(a) or not len(b) or not np.isfinite([*a, *b]).all():
+        raise ValueError(f"a difference needs finite numbers in both groups, got {a.tolist()} and {b.tolist()}")
+    ends = float(a.min() - b.max()), float(a.max() - b.min())
+    return Measured(float(a.mean() - b.mean()), ends, "interval: smallest and largest difference of two members")
+
+
 def verdict_of_groups(
     table: pd.DataFrame, group: str, column: str, criterion: Callable, bound: float
 ) -> dict[str, str | bool | None]:
