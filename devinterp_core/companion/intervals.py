@@ -60,6 +60,24 @@ def share(count: int, total: int, over: str) -> Measured:
     return Measured(count / total, (float(low), float(high)), f"95 %, Wilson, {count} of {total} {over}")
 
 
+def median(values: ArrayLike, over: str) -> Measured:
+    r"""The median with the narrowest symmetric pair of order statistics that covers it with 95 % or more.
+
+    Of $m$ independent values, $x_{(j)}$ to $x_{(m + 1 - j)}$ covers the median of their distribution, whatever it is,
+    with probability $1 - 2 P(\mathrm{Bin}(m, \tfrac12) < j)$; of five or fewer the range is taken, which covers less.
+
+    Raises:
+        ValueError: no value, or one that is not finite.
+    """
+    numbers = np.sort(np.asarray(values, dtype=np.float64))
+    if numbers.ndim != 1 or not len(numbers) or not np.isfinite(numbers).all():
+        raise ValueError(f"a median needs finite numbers, got {numbers.tolist()}")
+    j = max(1, int(stats.binom.ppf(0.025, len(numbers), 0.5)))
+    coverage = max(0.0, 1 - 2 * float(stats.binom.cdf(j - 1, len(numbers), 0.5)))
+    made = f"{coverage:.0%}, order statistics, {len(numbers)} {over}"
+    return Measured(float(np.median(numbers)), (float(numbers[j - 1]), float(numbers[-j])), made)
+
+
 def rank_correlation(x: ArrayLike, y: ArrayLike, over: str, *, seed: int = 0) -> Measured:
     """Spearman's rank correlation with the interval of `of_rank_correlation`, a bootstrap over the points."""
     value, interval = of_rank_correlation(x, y, seed=seed)
