@@ -214,7 +214,7 @@ for name, bound in (("1K", 4), ("10K", 6)):
     kinds = {"gradient": (bound, "no single number reported", "own"), "limit": (1, "exact: Aoyagi (2024)", "check")}
     for sampler, (most, paper, kind) in kinds.items() if name in classes else ():
         part = results[(results["sampler"] == sampler) & (results["class"] == name)]["absolute_error"]
-        found = intervals.median(100 * part, "random networks", seed=seed)
+        found = intervals.median(100 * part, "random networks")
         sheet.claim(
             f"Median absolute relative error of {drawings.CHAINS[sampler]} in class {name} at most {most} %",
             paper=paper, found=Measured(f"{found.value:.2f} %", found.interval, found.over),
