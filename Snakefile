@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(workflow.basedir))
 sys.modules.setdefault("rfc3987_syntax", None)  # two seconds of import that nothing here needs, see __main__.py
 
-from devinterp_core.companion import jobs, pages
+from devinterp_core.companion import jobs, order, pages
 
 COMPANION = f"{shlex.quote(sys.executable)} -m devinterp_core.companion".replace("{", "{{").replace("}", "}}")
 GRID = os.fsdecode(bytes.fromhex(config.get("sweep", "")))
@@ -23,6 +23,8 @@ if GRID:
     SWEEP = sweeps.read(Path(GRID))
 JOBS = {job.name: job for job in (SWEEP.jobs if GRID else jobs.book_jobs())}
 POSITIONS = jobs.positions(list(JOBS.values()))
+BEFORE = {} if GRID else order.predecessors(list(JOBS.values()))  # read once: what is done has no predecessor
+PRIORITIES = {} if GRID else order.priorities(list(JOBS.values()))
 
 if GRID:
 
@@ -51,9 +53,11 @@ else:
 
 
 rule execute:
+    input: lambda wildcards: [ancient(BEFORE[wildcards.run])] if wildcards.run in BEFORE else []
     output: update("_build/executed/{run}/run.json")
     wildcard_constraints: run="|".join(JOBS) or "none"
     params: arguments=lambda wildcards: shlex.join(JOBS[wildcards.run].arguments(POSITIONS.get(wildcards.run, "")))
+    priority: lambda wildcards: PRIORITIES.get(wildcards.run, 0)
     threads: 1
     resources:
         gpu=lambda wildcards: JOBS[wildcards.run].gpu,  # one notebook at a time on a GPU

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .sampler import sample
+from .sampler import DivergenceError, sample
 from .sampler.curvature import MAX_SAMPLES, largest_curvature
 from .sampler.target import make_target
 from .vectorized import Batch, Loss, map_batch
@@ -105,3 +105,70 @@ def calibrate(
         variance_factor=1 / (1 - fraction / 4),
         acceptance=acceptance,
     )
+
+
+def pilot_step_size(
+    model: nn.Module,
+    data: Batch,
+    loss: Loss,
+    *,
+    method: str = "sgnht",
+    num_steps: int,
+    n_beta: float | None = None,
+    localization: float = 1.0,
+    batch_size: int | None = None,
+    fraction: float = 0.3,
+    reached_fraction: float = 0.6,
+    num_pilots: int = 3,
+    num_chains: int = 2,
+    seed: int = 0,
+) -> float:
+    r"""A step size for long chains of `method`, shortened to the curvature that short chains of the same method meet.
+
+    The first is $\epsilon = f^2 / h(w^*)$ with $f$ = `fraction` and $h$ the largest curvature of the localised
+    posterior. A pilot of `num_steps` that stays finite bounds it by $f_1^2 / \max h(w_{end})$ with $f_1$ =
+    `reached_fraction`; one that diverges divides it by four and is followed by another. Unlike `calibrate` it walks as
+    far as the chains themselves will in `num_steps`, so it suits posteriors whose curvature grows away from $w^*$, such
+    as those of deep linear networks.
+
+    Args:
+        model, data, loss, n_beta, localization, batch_size: as for `devinterp_core.sampler.sample`.
+        method: of the pilots and of the run that follows.
+        num_steps: steps of a pilot.
+        fraction, reached_fraction: step size times largest curvature, square root, at $w^*$ and where the pilots end.
+        num_pilots: attempts; after that many divergences the last step size, a fourth of the one that diverged, stands
+            untried, and the run itself will tell.
+        num_chains: chains of a pilot.
+        seed: of the pilots.
+
+    Raises:
+        ValueError: bad input, as in `sample`; a fraction that is not positive.
+    """
+    if not (fraction > 0 and reached_fraction > 0):
+        raise ValueError(f"fraction and reached_fraction must be positive, got {fraction} and {reached_fraction}")
+    target = make_target(model, data, loss, n_beta=n_beta, localization=localization)
+    step_size = fraction**2 / largest_curvature(target)
+    for _ in range(num_pilots):
+        try:
+            pilot = sample(
+                model,
+                data,
+                loss,
+                step_size=step_size,
+                method=method,
+                n_beta=target.n_beta,
+                localization=localization,
+                num_chains=num_chains,
+                batch_size=batch_size,
+                num_burnin=num_steps,
+                num_draws=1,
+                keep_parameters=True,
+                seed=seed,
+                progress=False,
+            )
+        except DivergenceError:
+            step_size /= 4
+            continue
+        ends = torch.as_tensor(pilot["parameters"].values[~pilot["diverged"].values, 0]).to(target.centre)
+        return min(step_size, reached_fraction**2 / max(largest_curvature(target, end) for end in ends))
+    return step_size

@@ -77,7 +77,7 @@ from devinterp_core.companion.dynamics import draw_essential_dynamics
 from devinterp_core.companion.output import cache_folder, output_folder
 from devinterp_core.companion.project import root
 from devinterp_core.companion.recorded import recorded_text_run
-from devinterp_core.language.development import head_scores, make_probe, model_scores
+from devinterp_core.heads import head_scores, make_probe, mean_by_kind, memorised_rules, model_scores
 from devinterp_core.llc import coefficient_table
 from devinterp_core.sampler import sample_many
 from devinterp_core.train import TrainingSettings, log_and_linear_steps, train
@@ -220,9 +220,9 @@ for name, checkpoints in runs.items():
             if name == "synthetic":
                 with torch.no_grad():
                     losses = language.next_token_losses(model(held_out.tokens), held_out.tokens)
-                known = language.memorised_rules(losses, held_out.rules[:, 1:], world.num_rules, min_occurrences=3)
+                known = memorised_rules(losses, held_out.rules[:, 1:], world.num_rules, min_occurrences=3)
                 seen = int((known.occurrences >= 3).sum())
-                by_kind = language.mean_by_kind(losses, world.kinds(held_out.rules[:, 1:]))
+                by_kind = mean_by_kind(losses, world.kinds(held_out.rules[:, 1:]))
                 named = {f"loss_{kind.name.lower()}": value for kind, value in by_kind.items()}
                 rule_rows.append(label | {"memorised": int(known.holds.sum()), "seen": seen} | named)
 curves, heads, rules = pd.DataFrame(rows), pd.DataFrame(head_rows), pd.DataFrame(rule_rows)

@@ -66,7 +66,15 @@ from devinterp_core.companion import claims, figures, intervals
 from devinterp_core.companion.output import cache_folder, output_folder
 from devinterp_core.companion.project import root
 from devinterp_core.companion.recorded import recorded_text_run
-from devinterp_core.language.development import head_scores, make_probe
+from devinterp_core.heads import (
+    ablated_losses,
+    dependent_rules,
+    head_roles,
+    head_scores,
+    joint_ablation,
+    make_probe,
+    memorised_rules,
+)
 from devinterp_core.llc import coefficient_table, fisher_traces, hessian_traces, refined_llc
 from devinterp_core.train import TrainingSettings, log_and_linear_steps, train
 from devinterp_core.trajectory.clusters import adjusted_rand, cluster_curves
@@ -135,10 +143,10 @@ rows = []
 for index, model in enumerate(finals):
     with torch.no_grad():
         losses = language.next_token_losses(model(held_out.tokens), held_out.tokens)
-    attention, roles = head_scores(model, probe), language.head_roles(model, held_out.tokens, kinds)
+    attention, roles = head_scores(model, probe), head_roles(model, held_out.tokens, kinds)
     for head in heads:
-        ablated = language.ablated_losses(model, held_out.tokens, head, "mean by position")
-        dependent = language.dependent_rules(losses, ablated, held_out.rules[:, 1:], world.num_rules, min_occurrences=3)
+        ablated = ablated_losses(model, held_out.tokens, head, "mean by position")
+        dependent = dependent_rules(losses, ablated, held_out.rules[:, 1:], world.num_rules, min_occurrences=3)
         row = {"seed": index, "head": head, "role": roles[head].role, "ablation": roles[head].effect}
         row |= {"multigrams": int(dependent.holds.sum())} | {f"share {k}": v for k, v in roles[head].shares.items()}
         rows.append(row | attention[head])
@@ -301,7 +309,7 @@ for index, model in enumerate(finals):
         both = float(language.next_token_loss(model, held_out.tokens).mean())
     against = wrllc(model, data=(chain_data, predictions), loss=language.divergence_from_baseline, seed=index)
     circuit.append(against.merge(behaviour[["seed", "head", "role"]]).assign(loss_of_one_layer=lone, loss_of_two_layers=both))
-    for kind, matrix in language.joint_ablation(model, held_out.tokens, kinds).items():
+    for kind, matrix in joint_ablation(model, held_out.tokens, kinds).items():
         for lower in range(num_heads):
             for upper in range(num_heads):
                 row = {"seed": index, "kind": kind, "lower": f"0:{lower}", "upper": f"1:{upper}"}
@@ -352,7 +360,7 @@ for (layer, role, index), part in final.groupby([final["head"].str[0], "role", "
 for index, model in enumerate(finals):
     with torch.no_grad():
         losses = language.next_token_losses(model(held_out.tokens), held_out.tokens)
-    known = language.memorised_rules(losses, held_out.rules[:, 1:], world.num_rules, min_occurrences=3)
+    known = memorised_rules(losses, held_out.rules[:, 1:], world.num_rules, min_occurrences=3)
     glue(f"memorised_share_{index}", float(known.holds.sum() / (known.occurrences >= 3).sum().clamp_min(1)), display=False)
     glue(f"prefix_matching_{index}", float(behaviour[behaviour.seed == index].prefix_matching.max()), display=False)
 table = pd.read_csv(recorded / "rllc_rules_sweep/table.csv")
@@ -403,7 +411,7 @@ mixed = torch.cat(list(samples.values()))
 scores = pd.DataFrame(head_scores(text_model, make_probe(mixed, mixed, text.corpus.num_tokens, block_length=24, seed=seed))).T
 with torch.no_grad():
     text_losses = language.next_token_losses(text_model(mixed), mixed)
-ablated = {head: language.ablated_losses(text_model, mixed, head, "mean by position") for head in scores.index}
+ablated = {head: ablated_losses(text_model, mixed, head, "mean by position") for head in scores.index}
 scores["ablation"] = {head: float((losses - text_losses).mean()) for head, losses in ablated.items()}
 induction_head = scores.prefix_matching.idxmax()
 for name, rise in zip(sources, (ablated[induction_head] - text_losses).split(24), strict=True):

@@ -70,14 +70,16 @@ def main(paths: list[str]) -> int:
     """Check percent notebooks (Markdown cells and captions) and Markdown pages; print what is refused."""
     import jupytext
 
+    from devinterp_core.companion.captions import captions_of
+
     refused = 0
     for path in paths:
         if path.endswith(".md"):
             texts = [Path(path).read_text(encoding="utf-8")]
         else:
-            cells = jupytext.read(path).cells
-            texts = [cell.source for cell in cells if cell.cell_type == "markdown"]
-            texts += [cell.metadata.get("mystnb", {}).get("figure", {}).get("caption", "") for cell in cells]
+            notebook = jupytext.read(path)
+            texts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+            texts += [caption.text for caption in captions_of(notebook).values()]
         for number in [number for text in texts for number in typed_numbers(text)]:
             print(f"{path}: {number}")
             refused += 1

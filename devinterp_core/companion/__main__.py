@@ -141,6 +141,39 @@ def record(names, listing, force, cores) -> None:
         click.echo(line)
 
 
+@main.command()
+@click.argument("name")
+@click.option("--title", prompt=True, help="Of the page.")
+@click.option("--paper", prompt=True, help="What it reproduces: a key of book/references.bib.")
+@click.option("--question", prompt=True, help="What it asks, in one sentence.")
+def new(name, title, paper, question) -> None:
+    """Begin the chapter NAME, such as 10_influence: a notebook that runs, its presets, its place in the book."""
+    from devinterp_core.companion import new as chapter
+
+    for path in chapter.create(name, title=title, paper=paper, question=question):
+        click.echo(f"{path.relative_to(project.root())} is written")
+
+
+@main.command("chapters")
+def write_chapters() -> None:
+    """Write what book/chapters.yml says into _toc.yml, README.md and book/intro.md."""
+    from devinterp_core.companion import chapters
+
+    for path in chapters.write():
+        click.echo(f"{path.relative_to(project.root())} is written")
+    for each in chapters.read():
+        if not chapters.picture_file(each).is_file():
+            click.echo(f"{each.stem} is not in the gallery yet: make book, then python book/make_gallery.py")
+
+
+@main.command()
+def seconds() -> None:
+    """Note how long the notebooks of the built book took: later builds begin with the longest."""
+    from devinterp_core.companion import order
+
+    click.echo(f"{order.write_seconds().relative_to(project.root())} is written")
+
+
 @main.command(hidden=True)
 def publish() -> None:
     """Make the pages from the executed notebooks (a step of the Snakefile)."""

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from devinterp_core.companion import jobs, pages, project, surroundings
+from devinterp_core.companion import jobs, order, pages, project, surroundings
 
 
 def snakemake(target: str, options: Sequence[str], *, sweep: Path | None = None) -> int:
@@ -50,7 +50,7 @@ def book(options: Sequence[str]) -> None:
     Raises:
         CompanionError: if a notebook or the book failed; the reason has been printed.
     """
-    jobs.book_jobs()  # a notebook that cannot be read is refused before anything is started
+    order.priorities(jobs.book_jobs())  # what cannot be read is refused before anything is started
     with project.locked(project.build_folder() / ".lock", "building this book"):
         project.sweep_up(project.build_folder(), project.build_folder() / "executed")
         jobs.withdraw_damaged(jobs.book_jobs())

@@ -1,41 +1,32 @@
 """The picture of essential dynamics: a trajectory in pairs of principal components, with its circles and evolute."""
 
-from collections.abc import Sequence
-
 import numpy as np
-from jaxtyping import Float
+import pandas as pd
 from matplotlib import pyplot
 from matplotlib.figure import Figure
 
 from devinterp_core.companion.figures import COLORS, size
-from devinterp_core.trajectory import Form, osculating_circles
+from devinterp_core.trajectory import osculating_circles
 
+COMPONENTS = ("pc_1", "pc_2", "pc_3")
 PAIRS = [(0, 1), (0, 2), (1, 2)]
 NUM_CIRCLES = 14
 
 
-def draw_essential_dynamics(
-    smoothed: Float[np.ndarray, "checkpoint component"], steps: Sequence[int] | np.ndarray, forms: Sequence[Form]
-) -> Figure:
+def essential_dynamics(path: pd.DataFrame) -> Figure:
     r"""Three panels, one for each pair of the first three components.
 
     The trajectory is coloured by the logarithm of the step, a dot marks its start; thin circles are osculating circles
     of evenly spaced checkpoints, grey is the evolute (the circles' centres) inside the frame, crosses are forms.
 
     Args:
-        smoothed: scores on three components, smoothed.
-        steps: of the checkpoints.
-        forms: from `devinterp_core.trajectory.forms`.
-
-    Raises:
-        ValueError: fewer than three components, or another number of steps.
+        path: a row a checkpoint, in order: `step`, the smoothed scores `pc_1`, `pc_2`, `pc_3`, and `form`, whether the
+            point is one.
     """
-    steps = np.asarray(steps)
-    if smoothed.shape[1] < 3 or len(steps) != len(smoothed):
-        raise ValueError(f"need three components and a step for each row, got {smoothed.shape} and {len(steps)} steps")
+    steps, scores = path["step"].to_numpy(), path[[*COMPONENTS]].to_numpy()
     fig, axes = pyplot.subplots(1, 3, figsize=size("double", 0.38))
     for ax, (i, j) in zip(axes, PAIRS, strict=True):
-        plane = smoothed[:, [i, j]]
+        plane = scores[:, [i, j]]
         circles = osculating_circles(plane)
         low, high = plane.min(0), plane.max(0)
         margin = 0.15 * (high - low) + 1e-9
@@ -47,8 +38,8 @@ def draw_essential_dynamics(
         ax.plot(*np.where(inside[:, None], circles.centre, np.nan).T, ".-", color=COLORS["grey"], ms=2, lw=0.6)
         ax.scatter(*plane.T, c=np.log(np.maximum(steps, 1)), s=5, zorder=3)
         ax.plot(*plane[0], "o", color=COLORS["black"], ms=4, zorder=4)
-        for form in forms:
-            ax.plot(*plane[form.index], "x", color=COLORS["vermillion"], ms=7, mew=1.8, zorder=5)
+        for point in plane[path["form"].to_numpy(bool)]:
+            ax.plot(*point, "x", color=COLORS["vermillion"], ms=7, mew=1.8, zorder=5)
         ax.set(xlabel=f"PC {i + 1}", ylabel=f"PC {j + 1}")
         ax.set(xlim=(low[0] - margin[0], high[0] + margin[0]), ylim=(low[1] - margin[1], high[1] + margin[1]))
     return fig

@@ -8,7 +8,7 @@ References: Okabe & Ito (2008), *Color Universal Design*; Wong (2011), Nature Me
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import matplotlib
 import numpy as np
@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from devinterp_core.companion.output import output_folder
 from devinterp_core.files import write_atomically
 
-__all__ = ["COLORS", "CYCLE", "MARKERS", "output_folder", "save", "size", "use_style"]
+__all__ = ["COLORS", "CYCLE", "MARKERS", "output_folder", "save", "show", "size", "use_style"]
 
 COLORS = {
     "black": "#000000",
@@ -132,14 +132,36 @@ def save(figure: Figure, name: str, *, data: pd.DataFrame | Mapping[str, pd.Data
     return figure
 
 
+def show(name: str, drawing: Callable[..., Figure], **tables: pd.DataFrame) -> None:
+    """Draw a figure from its tables, save it with exactly these as its numbers, and show it under its name.
+
+    In a notebook the figure appears under the cell, and `glue:figure` sets it with its caption on the page.
+
+    Args:
+        name: as of `save`.
+        drawing: takes the tables by name and returns the figure; it sees nothing else, so that the CSV is all of it.
+        tables: tidy, one row an observation; of several, the CSV has a first column `panel` with their names. Some of
+            several may be empty.
+
+    Raises:
+        ValueError, TypeError: as `save`; a drawing that returns no figure.
+    """
+    _one_table(name, tables)  # refused before the drawing
+    figure = drawing(**tables)
+    if not isinstance(figure, Figure):
+        raise TypeError(f"the drawing of {name!r} returned a {type(figure).__name__}; a matplotlib Figure was expected")
+    save(figure, name, data=next(iter(tables.values())) if len(tables) == 1 else tables)
+    from myst_nb import glue
+
+    glue(name, figure)
+
+
 def _one_table(name: str, data: object) -> pd.DataFrame:
     panels = dict(data) if isinstance(data, Mapping) else {"": data}
     for panel, table in panels.items():
         if not isinstance(table, pd.DataFrame):
             raise TypeError(f"data of figure {name!r} {panel} is a {type(table).__name__}; a DataFrame was expected")
-        if table.empty:
-            raise ValueError(f"data of figure {name!r} {panel} is an empty table")
-    if not panels:
+    if not any(len(table) for table in panels.values()):
         raise ValueError(f"figure {name!r} came without the numbers that it plots")
     if isinstance(data, pd.DataFrame):
         return data

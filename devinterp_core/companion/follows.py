@@ -5,6 +5,7 @@ the settings of every run (defaults of the notebook under the preset), the code 
 the data that it read are what they were.
 """
 
+import ast
 import hashlib
 import json
 from collections.abc import Mapping
@@ -80,17 +81,53 @@ def different(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     return sorted(name for name in {*one, *other} if name not in one or name not in other or one[name] != other[name])
 
 
+def not_left(step: Step) -> list[str]:
+    """Files that a step takes from its runs and that no code of theirs names: a look that spares an hour in vain.
+
+    A table of a figure is named by the figure, any other by `keep_tables` or as a file.
+    """
+    cells = [cell for run in step.runs for cell in read_notebook(run.notebook).cells if cell.cell_type == "code"]
+    code = [cell.source for cell in cells]
+    code += [path.read_text(encoding="utf-8") for path in key.imported_modules(code)]
+    nodes = [node for text in code for node in ast.walk(ast.parse(text))]
+    named = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    for node in nodes:
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(recorded_tables.keep_tables.__name__):
+            named |= {f"{word.arg}.csv" for word in node.keywords}
+    named |= {f"{name}.csv" for name in named if name.startswith("fig-")}
+    return sorted({source.file for source in step.files.values() if step.runs} - named)
+
+
 def minutes(step: Step, entry: Mapping[str, Any]) -> float:
-    """Minutes of wall time that a step took: trainings and notebooks one after the other, a sweep two at a time."""
-    seconds = sum(run["wall_seconds"] or 0 for run in entry["runs"])
+    """Minutes that a step takes on two quiet cores: one of them for a notebook, both for a sweep.
+
+    CPU time where it was measured, wall time where it was not.
+    """
+    seconds = sum(run.get("cpu_seconds") or run["wall_seconds"] or 0 for run in entry["runs"])
     for run in entry["runs"]:  # trainings that an earlier attempt had finished
         seconds += sum(each.get("seconds", 0) for each in run["trainings"] if each["date"] <= run["date"])
     return seconds / 60 / (2 if step.sweep is not None and len(entry["runs"]) > 1 else 1)
 
 
+def refuse_what_is_not_left(step: Step) -> None:
+    """Stop before anything is executed where the runs would not leave what the files are made from.
+
+    Raises:
+        CompanionError: naming what is not there, and how a notebook leaves it.
+    """
+    if lacking := not_left(step):
+        raise project.CompanionError(_lacking(step, lacking))
+
+
+def _lacking(step: Step, lacking: list[str]) -> str:
+    names = " and ".join(dict.fromkeys(run.notebook.stem for run in step.runs))
+    tables = ", ".join(f"{name.removesuffix('.csv')}=..." for name in lacking if name.endswith(".csv"))
+    return f"{names} leaves no {', '.join(lacking)}" + (f" (write keep_tables({tables}) in it)" if tables else "")
+
+
 def listing() -> list[str]:
-    """One line for each step of each recording: minutes on two cores, size, and its `state`."""
-    lines = []
+    """A line for each step of each recording: minutes on two cores, size, `state`, and what prevents making it now."""
+    lines = [f"{'recording (files)':50} {'2 cores':>7} {'size':>9}  state"]
     for recording in declared().values():
         for step in recording.steps:
             entry = step_entry(recording, step)
@@ -99,6 +136,8 @@ def listing() -> list[str]:
             took = f"{minutes(step, entry):.0f} min" if entry else "? min"
             what = f"{recording.name} ({', '.join(step.files)})"
             lines.append(f"{what:50} {took:>7} {size / 1e6:6.2f} MB  {state(recording, step)}")
+            if lacking := not_left(step):
+                lines.append(f"{'':50} cannot be made now: {_lacking(step, lacking)}")
         if recording.folder.is_dir() and (damage := recorded_tables.problem(recording.name)):
             lines.append(damage)
     return lines

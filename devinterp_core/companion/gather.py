@@ -35,7 +35,7 @@ def put_in_place(recording: Recording, step: Step, folders: Sequence[Path], entr
             if step.sweep is not None:
                 sweep.collect(sweep.read(step.sweep)).to_csv(result / name, index=False)
             elif source.copy:
-                _copy(folders[(source.run or 1) - 1], source.name, result / name)
+                _copy(folders[(source.run or 1) - 1], source.file, result / name)
             else:
                 table(source, folders).to_csv(result / name, index=False)
         made = {**entry, "files": manifest.digests(result)}
@@ -96,17 +96,17 @@ def table(source: Source, folders: Sequence[Path]) -> pd.DataFrame:
     for part, folder in zip(parts, chosen, strict=True):
         if list(part.columns) != list(parts[0].columns):
             raise project.CompanionError(
-                f"{source.name}.csv of {folder.name} has the columns {list(part.columns)}, that of {chosen[0].name} "
+                f"{source.file} of {folder.name} has the columns {list(part.columns)}, that of {chosen[0].name} "
                 f"{list(parts[0].columns)}: their rows cannot be joined"
             )
     return pd.concat(parts, ignore_index=True)
 
 
 def _rows(source: Source, folder: Path) -> pd.DataFrame:
-    path = folder / f"{source.name}.csv"
+    path = folder / source.file
     if not path.is_file():
         there = ", ".join(sorted(each.stem for each in folder.glob("*.csv")))
-        raise project.CompanionError(f"{folder.name} left no table {source.name}.csv; it left: {there}")
+        raise project.CompanionError(f"{folder.name} left no table {source.file}; it left: {there}")
     whole = pd.read_csv(path, dtype=str, keep_default_na=False)
     if absent := sorted({*source.where, *source.without} - set(whole.columns)):
         raise project.CompanionError(f"{path.name} of {folder.name} has no column {absent[0]}: {list(whole.columns)}")

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from devinterp_core.companion.claims import all_hold
+from devinterp_core.companion.criteria import Measured, all_hold
 
 
 def over_seeds(values: ArrayLike) -> tuple[float, float]:
@@ -33,6 +33,37 @@ def over_seeds(values: ArrayLike) -> tuple[float, float]:
     mean = numbers.mean()
     half = stats.t.ppf(0.975, len(numbers) - 1) * numbers.std(ddof=1) / np.sqrt(len(numbers))
     return float(mean - half), float(mean + half)
+
+
+def mean(values: ArrayLike, over: str = "seeds") -> Measured:
+    """The mean with the interval of `over_seeds`.
+
+    Args:
+        values: one number a unit.
+        over: what varies from one to the next, such as `seeds`, `networks`, `runs`.
+    """
+    numbers = np.asarray(values, dtype=np.float64)
+    count, interval = len(numbers), over_seeds(numbers)
+    made = f"95 %, Student, {count} {over}" if count > 2 else f"range of {count} {over}"
+    return Measured(float(numbers.mean()), interval, made)
+
+
+def share(count: int, total: int, over: str) -> Measured:
+    """`count` of `total` as a share, with Wilson's 95 % interval, which exists for 0 and for all of them too.
+
+    Raises:
+        ValueError: no trials, or a count outside of them.
+    """
+    if not 0 <= count <= total or not total:
+        raise ValueError(f"a share needs 0 <= count <= total and total > 0, got {count} of {total}")
+    low, high = stats.binomtest(int(count), int(total)).proportion_ci(method="wilson")
+    return Measured(count / total, (float(low), float(high)), f"95 %, Wilson, {count} of {total} {over}")
+
+
+def rank_correlation(x: ArrayLike, y: ArrayLike, over: str, *, seed: int = 0) -> Measured:
+    """Spearman's rank correlation with the interval of `of_rank_correlation`, a bootstrap over the points."""
+    value, interval = of_rank_correlation(x, y, seed=seed)
+    return Measured(value, interval, f"95 %, bootstrap over {len(np.asarray(x))} {over}")
 
 
 def verdict_of_groups(

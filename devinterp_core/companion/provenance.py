@@ -17,13 +17,16 @@ from devinterp_core.companion.output import cache_folder
 PACKAGES = ("torch", "numpy", "matplotlib", "xarray", "arviz")
 
 
-def record(notebook: str, inputs: Mapping[str, Any], seconds: float, opened: Iterable[Path] = ()) -> dict[str, Any]:
+def record(
+    notebook: str, inputs: Mapping[str, Any], seconds: float, cpu_seconds: float, opened: Iterable[Path] = ()
+) -> dict[str, Any]:
     """The content of `run.json`.
 
     Args:
         notebook: its stem.
         inputs: as returned by `key.inputs`; kept, so that two runs can be compared to see why their keys differ.
         seconds: wall time of the execution.
+        cpu_seconds: of the kernel, on all cores together.
         opened: files under `data/` that it read.
     """
     ended = datetime.datetime.now(datetime.UTC)
@@ -33,6 +36,7 @@ def record(notebook: str, inputs: Mapping[str, Any], seconds: float, opened: Ite
         "key": key.content_key(inputs),
         "parameters": inputs["parameters"],
         "wall_seconds": round(seconds, 1),
+        "cpu_seconds": round(cpu_seconds, 1),
         "started": started.isoformat(timespec="seconds"),
         "commit": commit(),
         "machine": machine(),

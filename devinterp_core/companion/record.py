@@ -44,6 +44,7 @@ def record(name: str, *, force: bool = False, cores: int | None = None) -> None:
                 _say(f"{what}: as recorded, nothing to do")
                 continue
             _say(f"{what}: {state}")
+            follows.refuse_what_is_not_left(step)
             _check_tree(recording)
             gather.withdraw_damaged(recording)
             with _attempt(recording.cache):
@@ -134,6 +135,7 @@ def _run_entry(recording: Recording, step: Step, job: jobs.Job) -> dict[str, Any
         "trainings": trainings,
         "date": record["started"],
         "wall_seconds": record["wall_seconds"],
+        "cpu_seconds": record["cpu_seconds"],
         "device": record["machine"],
         "python": record["python"],
         "torch": record["torch"],

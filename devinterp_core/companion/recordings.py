@@ -7,8 +7,8 @@
             - {notebook: 06_transient_ridge, preset: recorded_d8}
             - {notebook: 06_transient_ridge, preset: recorded_d8, with: {seed: 3}}
           files:                                 # what this step leaves in the folder
-            curves.csv: {table: fig-curves}      # the CSV of that figure, the rows of all runs beneath each other
-            llc.csv: {table: fig-stages, where: {panel: llc}, without: [note], run: 1}
+            curves.csv: {table: curves}          # kept by `keep_tables`; the rows of all runs beneath each other
+            llc.csv: {table: fig-stages, where: {panel: llc}, without: [note], run: 1}  # or the CSV of a figure
             checkpoints: {copy: checkpoints}     # a file or a folder that the notebook wrote, of the only run
         - sweep: rllc_rules_sweep                # or notebooks/params/<name>.yaml, for one file
           files: {table.csv: sweep}              # its table
@@ -37,13 +37,18 @@ FIELDS = {
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Where a recorded file comes from: a table of a figure, or (`copy`) something that the notebook wrote."""
+    """Where a recorded file comes from: a table that was kept or drawn, or (`copy`) a file or folder as it is."""
 
     name: str
     copy: bool = False
     where: Mapping[str, str] = dataclasses.field(default_factory=dict)
     without: tuple[str, ...] = ()
     run: int | None = None  # counted from 1; None takes all
+
+    @property
+    def file(self) -> str:
+        """Its name in the folder of a run."""
+        return self.name if self.copy else f"{self.name}.csv"
 
 
 @dataclasses.dataclass(frozen=True)

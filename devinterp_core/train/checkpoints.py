@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -86,6 +87,22 @@ class Checkpoints:
     def nearest(self, step: float) -> int:
         """The kept step nearest to `step`."""
         return min(self.steps, key=lambda kept: abs(kept - step))
+
+    def spaced(self, count: int, first: float, last: float | None = None) -> list[int]:
+        """The kept steps nearest to `count` steps spaced evenly on a logarithmic axis, each once.
+
+        Args:
+            count: how many are asked; where checkpoints are rarer, fewer come.
+            first: at least 1.
+            last: the end of training if left out.
+
+        Raises:
+            ValueError: no steps asked, or ends the wrong way round.
+        """
+        last = max(self.steps) if last is None else last
+        if count < 1 or not 1 <= first <= last:
+            raise ValueError(f"need count >= 1 and 1 <= first <= last, got {count}, {first} and {last}")
+        return sorted({self.nearest(step) for step in np.geomspace(first, last, count)})
 
     def export(self, folder: str | os.PathLike, steps: Sequence[int], dtype: torch.dtype = torch.float16) -> None:
         """Copy some checkpoints, in `dtype`, to a folder of their own that `Checkpoints` reads; losses stay behind.

@@ -1,10 +1,10 @@
 r"""Trajectories of training: where a model's outputs move, how they turn, and when its learning coefficient changes.
 
 `pca` projects the outputs of many checkpoints and runs on joint principal components, `smoothing` makes essential
-dynamics of them, `curvature` has their osculating circles, vertices, cusps and forms; `stages` finds the boundaries of
-stages in a curve of learning coefficients, which `gaussian_process` smooths, by the rules of `boundaries`; `seeds` does
-so for several seeds and makes their tables. `rise` measures how far a loss rises after its minimum, `transient` makes
-the table of models that leave one predictor for another.
+dynamics of them, `curvature` has their osculating circles, vertices, cusps and forms, `essential` does all of it for
+one model; `stages` finds the boundaries of stages in a curve of learning coefficients, which `gaussian_process`
+smooths, by the rules of `boundaries`; `seeds` does so for several seeds and makes their tables. `rise` measures how far
+a loss rises after its minimum, `transient` makes the table of models that leave one predictor for another.
 """
 
 from devinterp_core.trajectory.curvature import (
@@ -16,10 +16,18 @@ from devinterp_core.trajectory.curvature import (
     osculating_circles,
     vertices,
 )
+from devinterp_core.trajectory.essential import essential_path, forms_of_random_walks
 from devinterp_core.trajectory.gaussian_process import SmoothCurve, smooth_curve
 from devinterp_core.trajectory.pca import JointPCA
 from devinterp_core.trajectory.rise import Rise, rise_after_minimum
-from devinterp_core.trajectory.seeds import loss_at, milestones, stage_table, stages_of_mean, stages_of_seeds
+from devinterp_core.trajectory.seeds import (
+    curve_table,
+    loss_at,
+    milestones,
+    stage_table,
+    stages_of_mean,
+    stages_of_seeds,
+)
 from devinterp_core.trajectory.smoothing import smooth
 from devinterp_core.trajectory.stages import Boundary, Stage, Stages, find_stages
 from devinterp_core.trajectory.transient import transient_table
@@ -34,9 +42,12 @@ __all__ = [
     "SmoothCurve",
     "Stage",
     "Stages",
+    "curve_table",
     "cusps",
+    "essential_path",
     "find_stages",
     "forms",
+    "forms_of_random_walks",
     "loss_at",
     "milestones",
     "osculating_circles",

@@ -31,6 +31,14 @@ def stages_of_mean(llc: pd.DataFrame) -> Stages:
     return find_stages(wide.index.to_numpy(), wide.mean(axis=1).to_numpy(), error)
 
 
+def curve_table(found: Stages) -> pd.DataFrame:
+    """The smoothed curve of the learning coefficient: `step`, `mean` and `standard_deviation`."""
+    curve = found.curve
+    return pd.DataFrame(
+        {"step": np.exp(curve.log_steps), "mean": curve.mean, "standard_deviation": curve.standard_deviation}
+    )
+
+
 def stages_of_seeds(llc: pd.DataFrame) -> dict[int, Stages]:
     """Stages of each seed's own curve; `llc` has the columns `step`, `seed`, `llc` and `standard_error`."""
     parts = llc.sort_values("step").groupby("seed")

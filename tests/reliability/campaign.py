@@ -2,7 +2,9 @@
 
     python tests/reliability/campaign.py                  the long form, recorded as "now" (`make test-long`)
     python tests/reliability/campaign.py --label before   recorded in the column of comparison
-    python tests/reliability/campaign.py --table          the table from the records, nothing is run
+    python tests/reliability/campaign.py --table          the page from the records, nothing is run
+
+The page also shows the records of `benchmarks/automatic.py` and `benchmarks/coverage.py`.
 
 A record is one JSON file under `data/recorded/reliability`, with the command, commit, device, date and wall time.
 """
@@ -15,14 +17,19 @@ import platform
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from pathlib import Path
+
+from scipy.stats import binomtest
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
 RECORDS = REPOSITORY / "data" / "recorded" / "reliability"
 PAGE = REPOSITORY / "book" / "reliability.md"
 BEGIN, END = "<!-- the table is written by tests/reliability/campaign.py -->", "<!-- end of the table -->"
+BEGIN_KNOWN = "<!-- known answers: written by tests/reliability/campaign.py from the records -->"
+END_KNOWN = "<!-- end of known answers -->"
 # Lines of the table in the order of the page, with what a case of each is.
 AREAS = {
     "kills": "a run killed up to three times at random moments, or in the middle of a save, and called again",
@@ -120,6 +127,46 @@ def table() -> str:
     return "\n".join([*lines, "", *told])
 
 
+def known_answers() -> str:
+    """What the two benchmarks on known answers found, as sentences."""
+    judged, covered = (json.loads((RECORDS.parent / name).read_text()) for name in ("automatic.json", "coverage.json"))
+    lines = ["| `estimate_llc` | problems | right | says that it is not converged | silently wrong |"]
+    lines += ["| --- | ---: | ---: | ---: | ---: |"]
+    for half, name in (("design", "used while its rules were made"), ("held-out", "held out"), ("all", "all")):
+        counts = judged["summary"][half]
+        missed = counts.get("SILENT MISS", 0)
+        known = [counts.get(word, 0) for word in ("right", "says not converged")]
+        if sum(known) + missed != counts["problems"]:
+            raise RuntimeError(f"automatic.json has outcomes that the page does not name: {counts}")
+        lines.append(f"| {name} | {counts['problems']} | {known[0]} | {known[1]} | {missed} |")
+    every = judged["summary"]["all"]
+    # the one-sided limit for no miss of n is 1 - .05^(1/n), here by Clopper and Pearson
+    bound = binomtest(every.get("SILENT MISS", 0), every["problems"], alternative="less").proportion_ci().high
+    words = [
+        f"A relative error of {judged['relative_error']:.0%} was asked, at most {judged['max_steps']:,} steps; the "
+        f"95 % upper limit of the silent share is {bound:.1%}. Commit `{judged['commit'][:7]}`, {judged['date']}, "
+        f"{judged['cpu_seconds'] / 60:.0f} CPU-minutes on {judged['device']}: `{judged['command']}`."
+    ]
+    found, networks = covered["summary"], len({row["network"] for row in covered["rows"]})
+    words += [
+        f"Intervals of four gradient chains on {networks} deep linear networks (class 1K, seeds "
+        f"{', '.join(map(str, covered['seeds']))}, not used when the rule of the interval was chosen) cover the mean "
+        f"of the posterior, which is what they are for, in {share(found['covers_posterior_mean'])}, and the learning "
+        f"coefficient itself in {share(found['covers_lambda'])}. Their median half-width is "
+        f"{found['median_half_width']:.1%} of the estimate. Commit `{covered['commit'][:7]}`, {covered['date']}: "
+        f"`{covered['command']}`."
+    ]
+    return "\n".join([*lines, "", "\n\n".join(textwrap.fill(each, 120, break_on_hyphens=False) for each in words)])
+
+
+def share(found: dict) -> str:
+    """A share with its interval over networks."""
+    return (
+        f"{found['covering']} of {found['intervals']} runs, {found['share']:.1%} (95 % interval over networks "
+        f"{found['low']:.0%} to {found['high']:.0%})"
+    )
+
+
 def cell(passed: int, total: int) -> str:
     """A count, in bold where cases fail."""
     if not total:
@@ -130,8 +177,10 @@ def cell(passed: int, total: int) -> str:
 def write_table() -> None:
     """Put the table between its marks on the page of the book."""
     text = PAGE.read_text(encoding="utf-8")
-    head, rest = text.split(BEGIN)
-    PAGE.write_text(f"{head}{BEGIN}\n\n{table()}\n\n{END}{rest.split(END)[1]}", encoding="utf-8")
+    for begin, end, content in ((BEGIN, END, table()), (BEGIN_KNOWN, END_KNOWN, known_answers())):
+        head, rest = text.split(begin)
+        text = f"{head}{begin}\n\n{content}\n\n{end}{rest.split(end)[1]}"
+    PAGE.write_text(text, encoding="utf-8")
 
 
 def main() -> int:

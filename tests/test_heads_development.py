@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from devinterp_core.language.development import head_scores, make_probe, model_scores
+from devinterp_core.heads.development import head_scores, make_probe, model_scores
 from devinterp_core.language.stream import LanguageStream
 from devinterp_core.language.synthetic import SyntheticLanguage
 from devinterp_core.transformer import Transformer, TransformerConfig

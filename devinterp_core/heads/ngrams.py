@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from .loss import check_tokens, next_token_losses
+from devinterp_core.language.loss import check_tokens, next_token_losses
 
 
 def bigram_counts(tokens: Int[Tensor, "sequence position"], num_tokens: int) -> Int[Tensor, "token next"]:

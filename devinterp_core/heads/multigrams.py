@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from .synthetic_rules import RuleKind
+from devinterp_core.language.synthetic_rules import RuleKind
 
 
 class RuleReport(NamedTuple):

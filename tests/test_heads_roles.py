@@ -5,16 +5,8 @@ import inspect
 import pytest
 import torch
 
-from devinterp_core.language import (
-    RuleKind,
-    SyntheticLanguage,
-    ablated_losses,
-    ablation_shares,
-    divergence_from_baseline,
-    head_roles,
-    joint_ablation,
-    next_token_losses,
-)
+from devinterp_core.heads import ablated_losses, ablation_shares, head_roles, joint_ablation
+from devinterp_core.language import RuleKind, SyntheticLanguage, divergence_from_baseline, next_token_losses
 from devinterp_core.transformer import Transformer, attention_only
 
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from devinterp_core.language.ablation import ablated_losses, positional_ablation_gap
-from devinterp_core.language.ngrams import (
+from devinterp_core.heads.ablation import ablated_losses, positional_ablation_gap
+from devinterp_core.heads.ngrams import (
     bigram_counts,
     bigram_distribution,
     bigram_entropy,
@@ -20,7 +20,7 @@ from devinterp_core.language.ngrams import (
     ngram_losses,
     ngram_score,
 )
-from devinterp_core.language.scores import (
+from devinterp_core.heads.scores import (
     current_token_score,
     in_context_score,
     k_composition,

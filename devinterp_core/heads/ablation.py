@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from .loss import check_tokens, next_token_losses
+from devinterp_core.language.loss import check_tokens, next_token_losses
 
 Kind = Literal["zero", "mean", "mean by position", "resample"]
 KINDS = ("zero", "mean", "mean by position", "resample")

@@ -10,10 +10,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from devinterp_core.language.loss import next_token_losses
+from devinterp_core.language.synthetic_rules import RuleKind
+
 from .ablation import Kind, ablated_losses
-from .loss import next_token_losses
 from .multigrams import check_shapes, mean_by_kind
-from .synthetic_rules import RuleKind
 
 ROLES = {
     "bigram": (RuleKind.BIGRAM,),

@@ -6,8 +6,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from devinterp_core.language.loss import check_tokens, next_token_losses
+
 from .ablation import positional_ablation_gap
-from .loss import check_tokens, next_token_losses
 from .ngrams import bigram_counts, bigram_distribution, bigram_entropy, bigram_score, common_ngrams, ngram_losses
 from .scores import (
     current_token_score,
