@@ -218,6 +218,9 @@ def test_the_list_says_what_no_longer_follows_and_why(tree):
     edit(tree / "data/recorded/recordings.yml", "with: {seed: 5}", "with: {seed: 6}")
     assert states() == ["its command has changed", follows.FOLLOWS]
     edit(tree / "data/recorded/recordings.yml", "with: {seed: 6}", "with: {seed: 5}")
+    edit(tree / "data/recorded/recordings.yml", "without: [panel]", "without: [panel, loss]")
+    assert states() == ["other rows or columns are taken now for llc.csv", follows.FOLLOWS]
+    edit(tree / "data/recorded/recordings.yml", "without: [panel, loss]", "without: [panel]")
     content = (folder / "provenance.json").read_text()
     (folder / "provenance.json").write_text(content.replace(follows.BY_COMMAND, "by hand"))
     assert states() == ["not made by its command, but by hand"] * 2

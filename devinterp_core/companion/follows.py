@@ -32,6 +32,8 @@ def state(recording: Recording, step: Step) -> str:
     wanted = step.jobs()
     if entry["commands"] != step.commands() or len(entry["runs"]) != len(wanted):
         return "its command has changed"
+    if changed := different(entry.get("taken", {}), step.taken()):
+        return f"other rows or columns are taken now for {', '.join(changed)}"
     for job, run in zip(wanted, entry["runs"], strict=True):
         if changed := different(run["settings"], settings(job)):
             return f"settings have changed: {', '.join(changed)}"

@@ -49,7 +49,7 @@ def record(name: str, *, force: bool = False, cores: int | None = None) -> None:
             gather.withdraw_damaged(recording)
             with _attempt(recording.cache):
                 made = _execute(recording, step, force, cores)
-            entry = {"made": follows.BY_COMMAND, "commands": step.commands()}
+            entry = {"made": follows.BY_COMMAND, "commands": step.commands(), "taken": step.taken()}
             entry["runs"] = [_run_entry(recording, step, job) for job in made]
             gather.put_in_place(recording, step, [job.folder for job in made], entry)
             _say(f"{what}: recorded")

@@ -18,6 +18,7 @@
 """
 
 import dataclasses
+import json
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -80,6 +81,11 @@ class Step:
     runs: tuple[Run, ...]
     sweep: Path | None
     files: Mapping[str, Source]  # empty sources for the table of a sweep
+
+    def taken(self) -> dict[str, Any]:
+        """Where each file comes from, in plain values, for the provenance."""
+        plain = {name: dataclasses.asdict(source) for name, source in self.files.items()}
+        return json.loads(json.dumps(plain))
 
     def jobs(self) -> tuple[jobs.Job, ...]:
         """The runs with their keys as of now."""
