@@ -60,7 +60,7 @@ from devinterp_core.companion.drawings import icl_stages as drawings
 from devinterp_core.companion.criteria import Measured
 from devinterp_core.companion.dynamics import essential_dynamics
 from devinterp_core.companion.glued import numbers
-from devinterp_core.companion.output import cache_folder
+from devinterp_core.companion.output import cache_folder, keep
 from devinterp_core.companion.project import root
 from devinterp_core.companion.tables import table
 from devinterp_core.llc import coefficient_table
@@ -163,6 +163,7 @@ draws = sample_many(
 )
 pairs = pd.MultiIndex.from_product([llc_steps, range(num_seeds)], names=["step", "seed"]).to_frame(index=False)
 llc = coefficient_table(draws, pairs)
+keep(curves=curves, llc=llc, structure=structure)
 virial = llc.virial_ratio.min(), llc.virial_ratio.max()
 numbers(
     num_diverged=len(pairs) - len(llc),

@@ -110,6 +110,7 @@ figures.show("<figure>", against_d, estimates=estimates)
 # :alt: Line chart of the estimated learning coefficient against the number of parameters, beside a straight line
 # :  through the origin.
 #
+# % rests on: Estimates of regular models agree with the closed form
 # **Learning coefficients of linear regressions, and half the number of parameters.** Line: $d/2$; bars: 95 % intervals.
 # ```
 #
@@ -170,11 +171,11 @@ def create(stem: str, *, title: str, paper: str, question: str) -> list[Path]:
     source = source_of(paper)
     figure = "fig-" + "-".join(stem.split("_")[1:])
     card = f"After {{cite:t}}`{paper}`: {question}"
-    fields = {"stem": stem, "title": title, "paper": paper, "source": source, "question": question}
-    chapter = chapters.checked(fields | {"picture": figure, "card": card})
+    words = {"stem": stem, "title": title, "paper": paper, "source": source, "question": question}
+    chapter = chapters.checked(words | {"picture": figure, "card": card})
     chapters.texts()  # what stands there is in order
     text = NOTEBOOK
-    for name, value in (*dataclasses.asdict(chapter).items(), ("figure", figure)):
+    for name, value in (words | {"figure": figure}).items():
         text = text.replace(f"<{name}>", value)
     new = {root / "notebooks" / f"{stem}.py": text}
     new |= {root / "notebooks" / "params" / f"{stem}.{preset}.yaml": lines for preset, lines in PRESETS.items()}

@@ -4,7 +4,8 @@
     model         hidden states of a model, and the model with some of them replaced
     readout       from hidden state to tokens; divergence from a teacher with its gradient
     lenses        logit lens and tuned lens, saved and loaded
-    training      all translators at once, by Muon or by the original SGD; resumable
+    recipe        how a lens is trained: settings and optimiser, Muon or the original SGD
+    training      all translators at once; resumable
     regression    all translators in closed form, by least squares
     smollm2       a pretrained model of 30 layers that installs as a package
     predictions   trajectories of entropy, divergence, rank; means over a corpus; prediction depth
@@ -38,9 +39,10 @@ from devinterp_core.lens.iterative import gradient_alignment
 from devinterp_core.lens.lenses import LogitLens, TunedLens
 from devinterp_core.lens.model import LensModel
 from devinterp_core.lens.predictions import bits_per_byte, evaluate_lens, prediction_depth, prediction_trajectory
+from devinterp_core.lens.recipe import ORIGINAL_SGD, LensTraining
 from devinterp_core.lens.regression import fit_least_squares
 from devinterp_core.lens.smollm2 import load_smollm2
-from devinterp_core.lens.training import ORIGINAL_SGD, LensTraining, train_lens
+from devinterp_core.lens.training import train_lens
 from devinterp_core.lens.transfer import (
     covariance_similarity,
     hidden_covariances,
