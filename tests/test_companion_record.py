@@ -19,8 +19,8 @@ from devinterp_core.companion.recordings import Source, declared, find
 CELLS = """
 # %%
 import json
-from devinterp_core.companion.output import cache_folder
-from devinterp_core.companion.recorded_tables import keep_tables, recorded_path, recorded_tables
+from devinterp_core.companion.output import cache_folder, keep
+from devinterp_core.companion.recorded_tables import recorded_path, recorded_tables
 
 out = Path(os.environ["COMPANION_OUTPUT"])
 training = cache_folder() / f"training_{seed}"
@@ -31,7 +31,7 @@ if not training.exists():
         print(seed, file=log)
 (training / "training.json").read_text()
 (out / "fig-panels.csv").write_text(f"panel,step,llc,loss\\nllc,{seed}.0,0.10,\\nllc,7.0,1e-3,\\nloss,,,2.5\\n")
-keep_tables(plain=__import__("pandas").DataFrame({"seed": [seed], "value": [scale]}))
+keep(plain=__import__("pandas").DataFrame({"seed": [seed], "value": [scale]}))
 (out / "kept").mkdir()
 (out / "kept" / "weights.bin").write_text("weights")
 shown = recorded_tables("small", required=False)
@@ -191,7 +191,7 @@ def test_what_the_notebooks_will_not_leave_is_said_before_they_are_executed(tree
     edit(tree / "data/recorded/recordings.yml", "{copy: kept, run: 1}", "{copy: keep, run: 1}")
     commit(tree)
     status, output = companion(tree, "record", "small")
-    assert status == 1 and "01_first leaves no keep, pain.csv (write keep_tables(pain=...) in it)" in output
+    assert status == 1 and "01_first leaves no keep, pain.csv (write keep(pain=...) in it)" in output
     assert not executions(tree)
     assert "cannot be made now: 01_first leaves no keep" in companion(tree, "record", "--list")[1]
 

@@ -3,11 +3,10 @@
 import hashlib
 import json
 
-import pandas as pd
 import pytest
 
 from devinterp_core.companion.project import CompanionError
-from devinterp_core.companion.recorded_tables import keep_tables, problem, recorded_path, recorded_tables
+from devinterp_core.companion.recorded_tables import problem, recorded_path, recorded_tables
 
 
 @pytest.fixture
@@ -74,13 +73,3 @@ def test_what_was_never_recorded_is_refused_or_empty_where_that_is_asked_for(fol
     assert recorded_tables("walk", required=False) == {}
     with pytest.raises(CompanionError, match="has no 'biases'; it has: curves.csv, llc.csv, weights"):
         recorded_path("run", "biases")
-
-
-def test_what_is_kept_is_what_is_read(tmp_path, monkeypatch):
-    monkeypatch.setenv("COMPANION_OUTPUT", str(tmp_path))
-    table = pd.DataFrame({"step": [0, 3], "llc": [0.1, 1e-3]}, index=[5, 6])
-    keep_tables(llc=table, curves=table[:0])
-    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "llc.csv"), table.reset_index(drop=True))
-    assert (tmp_path / "curves.csv").read_text() == "step,llc\n"
-    with pytest.raises(TypeError, match="DataFrame"):
-        keep_tables(llc=[1])

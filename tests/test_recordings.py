@@ -11,8 +11,8 @@ from devinterp_core.companion.recordings import declared
 ROOT = project.REPOSITORY
 RECORDINGS = declared()
 OTHERS = {"reliability"}  # of the campaign, with a command of its own
-# Their notebooks do not call `keep_tables` yet, so that `record` refuses to begin; to be emptied, one line a notebook.
-WAITING = {"dln_protocol", "icl_stages", "transient_ridge", "transient_ridge_d8"}
+# Their notebooks do not `keep` their tables yet, so that `record` refuses to begin; to be emptied, one line a notebook.
+WAITING = {"dln_protocol", "transient_ridge", "transient_ridge_d8"}
 RUN = {
     "notebook", "settings", "seeds", "commit_training", "commit_evaluation", "trainings", "date", "wall_seconds",
     "device", "torch",

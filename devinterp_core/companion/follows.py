@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from devinterp_core.companion import jobs, key, manifest, project, recorded_tables
+from devinterp_core.companion.output import keep
 from devinterp_core.companion.parameters import read_notebook, read_parameters
 from devinterp_core.companion.recordings import Recording, Step, declared
 
@@ -86,7 +87,7 @@ def different(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
 def not_left(step: Step) -> list[str]:
     """Files that a step takes from its runs and that no code of theirs names: a look that spares an hour in vain.
 
-    A table of a figure is named by the figure, any other by `keep_tables` or as a file.
+    A table of a figure is named by the figure, any other by `keep` or as a file.
     """
     cells = [cell for run in step.runs for cell in read_notebook(run.notebook).cells if cell.cell_type == "code"]
     code = [cell.source for cell in cells]
@@ -94,7 +95,7 @@ def not_left(step: Step) -> list[str]:
     nodes = [node for text in code for node in ast.walk(ast.parse(text))]
     named = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     for node in nodes:
-        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(recorded_tables.keep_tables.__name__):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == keep.__name__:
             named |= {f"{word.arg}.csv" for word in node.keywords}
     named |= {f"{name}.csv" for name in named if name.startswith("fig-")}
     return sorted({source.file for source in step.files.values() if step.runs} - named)
@@ -124,7 +125,7 @@ def refuse_what_is_not_left(step: Step) -> None:
 def _lacking(step: Step, lacking: list[str]) -> str:
     names = " and ".join(dict.fromkeys(run.notebook.stem for run in step.runs))
     tables = ", ".join(f"{name.removesuffix('.csv')}=..." for name in lacking if name.endswith(".csv"))
-    return f"{names} leaves no {', '.join(lacking)}" + (f" (write keep_tables({tables}) in it)" if tables else "")
+    return f"{names} leaves no {', '.join(lacking)}" + (f" (write keep({tables}) in it)" if tables else "")
 
 
 def listing() -> list[str]:

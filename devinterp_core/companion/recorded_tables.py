@@ -1,9 +1,10 @@
-"""Recorded runs in a notebook: what it keeps to be recorded, and how it opens what was, compared with the provenance.
+"""Recorded runs, opened: files of a folder of `data/recorded`, compared with its provenance before they are read.
 
-    keep_tables(curves=curves, llc=llc)  # after they are computed
-    llc = recorded_tables("...")["llc"]  # the name of the folder as a literal: the key of the run then covers its files
+A notebook gives the name of the folder as a literal, so that the key of its run covers the files:
 
-From what is kept `python -m devinterp_core.companion record` makes the files of a folder of `data/recorded`.
+    llc = recorded_tables("...")["llc"]
+
+The files are made by `python -m devinterp_core.companion record` from what notebooks `keep`.
 """
 
 import json
@@ -13,25 +14,9 @@ from typing import Any
 import pandas as pd
 
 from devinterp_core.companion import manifest, project
-from devinterp_core.companion.output import output_folder
-from devinterp_core.files import write_atomically
 
 # Without its suffix: whoever imports this would otherwise name the provenance of every folder in its key, see `key`.
 PROVENANCE = "provenance"
-
-
-def keep_tables(**tables: pd.DataFrame) -> None:
-    """Write tables as CSV to the folder of this run, where `record` finds them by name (`{table: name}`).
-
-    The index is left out: what it says should stand in a column.
-
-    Raises:
-        TypeError: what is not a DataFrame.
-    """
-    for name, table in tables.items():
-        if not isinstance(table, pd.DataFrame):
-            raise TypeError(f"the table {name!r} is a {type(table).__name__}; a DataFrame was expected")
-        write_atomically(output_folder() / f"{name}.csv", lambda path, table=table: table.to_csv(path, index=False))
 
 
 def recorded_tables(name: str, *, required: bool = True) -> dict[str, pd.DataFrame]:

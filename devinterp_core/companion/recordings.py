@@ -7,7 +7,7 @@
             - {notebook: 06_transient_ridge, preset: recorded_d8}
             - {notebook: 06_transient_ridge, preset: recorded_d8, with: {seed: 3}}
           files:                                 # what this step leaves in the folder
-            curves.csv: {table: curves}          # kept by `keep_tables`; the rows of all runs beneath each other
+            curves.csv: {table: curves}          # kept by `output.keep`; the rows of all runs beneath each other
             llc.csv: {table: fig-stages, where: {panel: llc}, without: [note], run: 1}  # or the CSV of a figure
             checkpoints: {copy: checkpoints}     # a file or a folder that the notebook wrote, of the only run
         - sweep: rllc_rules_sweep                # or notebooks/params/<name>.yaml, for one file
