@@ -87,10 +87,10 @@ def run(
         with project.scratch_folder(destination.parent, destination.name) as scratch:
             result = scratch / "result"
             result.mkdir()
-            seconds, cpu_seconds = _execute(notebook, checked, scratch, result, progress, timeout)
+            seconds, cpu_seconds, opened = _execute(notebook, checked, scratch, result, progress, timeout)
             if key.inputs(notebook, checked) != inputs:
                 raise RunError(f"{notebook.stem}: its sources were edited while it ran; run it again")
-            manifest.seal(result, provenance.record(notebook.stem, inputs, seconds, cpu_seconds))
+            manifest.seal(result, provenance.record(notebook.stem, inputs, seconds, cpu_seconds, opened))
             project.swap_folder(result, destination)
         progress.say(f"done in {seconds:.0f} s -> {_shown(destination)}")
     return destination
@@ -98,8 +98,8 @@ def run(
 
 def _execute(
     notebook: Path, overrides: dict[str, Any], scratch: Path, result: Path, progress: kernel.Progress, timeout: float
-) -> tuple[float, float]:
-    """Execute in `scratch`, leave the clean notebook in `result`; seconds that it took, and seconds of CPU."""
+) -> tuple[float, float, set[Path]]:
+    """Execute in `scratch`, leave the clean notebook in `result`; seconds, CPU seconds, files under `data/` it read."""
     source = scratch / "source.ipynb"
     nbformat.write(read_notebook(notebook), source)
     template = str(source).replace("{", "{{").replace("}", "}}")  # papermill formats the path with the parameters
@@ -133,8 +133,9 @@ def _execute(
                     raise RunError(f"{notebook.stem}: the kernel died (out of memory?): {failure}") from None
                 _start_again(attempt, failure, progress)
     nbformat.write(cleaning.clean(executed), result / assemble.NOTEBOOK)
-    _check_reads(surroundings.reads(scratch), notebook, overrides)
-    return time.monotonic() - began, _cpu_of_children() - used
+    opened = surroundings.reads(scratch)
+    _check_reads(opened, notebook, overrides)
+    return time.monotonic() - began, _cpu_of_children() - used, opened
 
 
 def _cpu_of_children() -> float:
