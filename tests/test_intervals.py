@@ -7,6 +7,7 @@ from scipy.stats import spearmanr
 
 from devinterp_core.companion.claims import at_most
 from devinterp_core.companion.intervals import (
+    listed,
     of_rank_correlation,
     of_slope,
     over_seeds,
@@ -94,6 +95,17 @@ def test_within_strata_too_small_or_constant_nothing_is_known():
     assert within_strata([1, 1, 2, 2], [1, 2, 3, 4], [0, 0, 1, 1])[0] == 0
     with pytest.raises(ValueError, match="strata"):
         within_strata([1, 2, 3], [1, 2, 3], [0, 0])
+
+
+def test_few_values_are_listed_with_their_range():
+    found = listed([1234.4, 7.0], unit="steps", over="models")
+    assert (found.value, found.interval, found.over) == ("1,234, 7 steps", (7.0, 1234.4), "range of 2 models")
+    found = listed([0.125, np.nan], digits=2, missing="never")
+    assert (found.value, found.interval) == ("0.12, never", (0.125, 0.125))
+    assert listed([np.nan], missing="never").interval == "none"
+    for values in ([], [np.nan], [np.inf]):
+        with pytest.raises(ValueError, match="finite"):
+            listed(values)
 
 
 def test_groups_decide_together_and_by_their_intervals():

@@ -48,6 +48,29 @@ def mean(values: ArrayLike, over: str = "seeds") -> Measured:
     return Measured(float(numbers.mean()), interval, made)
 
 
+def listed(values: ArrayLike, digits: int = 0, unit: str = "", over: str = "seeds", missing: str = "") -> Measured:
+    """Every value in words, with their range: of so few that a mean would hide more than it says.
+
+    Args:
+        values: one number a unit, one at least.
+        digits: after the point.
+        unit: words after the last number.
+        over: as of `mean`.
+        missing: the word for NaN, such as `never` of a level that is not reached; such values have no part in the
+            range. Without it they are refused.
+
+    Raises:
+        ValueError: no values; one that is infinite, or NaN without a word for it.
+    """
+    numbers = np.asarray(values, dtype=np.float64)
+    known = numbers[~np.isnan(numbers)] if missing else numbers
+    if numbers.ndim != 1 or not len(numbers) or not np.isfinite(known).all():
+        raise ValueError(f"a list of measurements needs finite numbers, got {numbers.tolist()}")
+    words = ", ".join(missing if np.isnan(number) else f"{number:,.{digits}f}" for number in numbers)
+    span = (float(known.min()), float(known.max())) if len(known) else "none"
+    return Measured(f"{words} {unit}".strip(), span, f"range of {len(known)} {over}")
+
+
 def share(count: int, total: int, over: str) -> Measured:
     """`count` of `total` as a share, with Wilson's 95 % interval, which exists for 0 and for all of them too.
 
