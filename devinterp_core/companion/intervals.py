@@ -1,13 +1,15 @@
 """Intervals as the claims of the notebooks state them: of means over seeds, slopes, rank correlations, ratios."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from devinterp_core.companion.criteria import Measured, all_hold
+from devinterp_core.companion.criteria import Criterion, Measured, all_hold
+
+WORDS = {True: "so", None: "undecided", False: "not so"}
 
 
 def over_seeds(values: ArrayLike) -> tuple[float, float]:
@@ -89,35 +91,47 @@ def rank_correlation(x: ArrayLike, y: ArrayLike, over: str, *, seed: int = 0) ->
     return Measured(value, interval, f"95 %, bootstrap over {len(np.asarray(x))} {over}")
 
 
+def verdict_of_mean(values: ArrayLike, asks: Criterion, over: str = "seeds") -> tuple[Measured, bool | None]:
+    """The mean with its interval, and the verdict on it; fewer than three values are undecided.
+
+    Raises:
+        ValueError: as `over_seeds`.
+    """
+    found = mean(values, over)
+    return found, asks(found) if len(np.asarray(values)) > 2 else None
+
+
 def verdict_of_groups(
-    table: pd.DataFrame, group: str, column: str, criterion: Callable, bound: float
-) -> dict[str, str | bool | None]:
-    """A criterion asked of every group of rows, of its mean's interval over seeds: the fields of one claim.
+    table: pd.DataFrame, group: str, asked: Mapping[str, Criterion], over: str = "seeds"
+) -> tuple[Measured, bool | None]:
+    """Criteria asked of every group of rows, of the intervals of its means: what was found, and the verdict over all.
 
     Args:
         table: one row a model.
         group: column that tells the groups apart, 0 standing for infinity.
-        column: of what is measured.
-        criterion: such as `claims.at_most`; called with the interval and `bound`.
-        bound: of the criterion.
+        asked: a criterion for each column that decides.
+        over: what varies from one row of a group to the next.
 
     Returns:
-        `measured` (the means in words), `interval` (those in words, in the same order) and `holds`: of all groups;
-        a group of fewer than three rows is undecided.
+        Of a single group the mean of the first column with its interval, of several in which of them the criteria are
+        fulfilled; and whether they are in all. A group of fewer than three rows is undecided.
 
     Raises:
-        ValueError: for no rows.
+        ValueError: for no rows, or no criteria; as `over_seeds`.
     """
-    groups = {count: own[column] for count, own in table.groupby(group)}
-    if not groups:
-        raise ValueError("no rows: nothing to decide")
-    spans = {count: over_seeds(values) for count, values in groups.items()}
-    verdicts = [criterion(spans[count], bound) if len(values) > 2 else None for count, values in groups.items()]
-    return {
-        "measured": ", ".join(f"{own.mean():.2f} at {count or 'infinity'}" for count, own in groups.items()),
-        "interval": "; ".join(f"{low:.2f} to {high:.2f}" for low, high in spans.values()),
-        "holds": all_hold(*verdicts),
+    if table.empty or not asked:
+        raise ValueError("no rows, or nothing asked: nothing to decide")
+    groups = dict(sorted(table.groupby(group), key=lambda item: item[0] or np.inf))
+    verdicts = {
+        count: all_hold(*(verdict_of_mean(own[column], asks, over)[1] for column, asks in asked.items()))
+        for count, own in groups.items()
     }
+    holds = all_hold(*verdicts.values())
+    if len(groups) == 1:
+        return mean(table[next(iter(asked))], over), holds
+    names = {verdict: ", ".join(str(n or "infinity") for n, v in verdicts.items() if v is verdict) for verdict in WORDS}
+    found = "; ".join(f"{WORDS[verdict]} at {counts}" for verdict, counts in names.items() if counts)
+    return Measured(found, f"each by its interval over {over}"), holds
 
 
 def of_slope(x: ArrayLike, y: ArrayLike) -> tuple[float, float, tuple[float, float]]:
