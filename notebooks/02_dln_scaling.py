@@ -61,6 +61,7 @@ from devinterp_core.companion.criteria import Measured
 from devinterp_core.companion.drawings import dln_scaling as drawings
 from devinterp_core.companion.estimates import row_of
 from devinterp_core.companion.glued import numbers
+from devinterp_core.companion.output import keep
 from devinterp_core.companion.project import root
 from devinterp_core.sampler import DivergenceError, sample
 
@@ -145,6 +146,9 @@ for network in tqdm(networks.to_dict("records"), desc="networks"):
 recorded = pd.read_csv(root() / "data/recorded/dln_protocol/results.csv").assign(sampler="recorded")
 results = pd.concat([pd.DataFrame(rows), recorded[recorded["class"].isin(classes)]], ignore_index=True)
 results = dln.compare_with_truth(results)
+if any(num_protocol):
+    protocol = results[results["sampler"] == "protocol"]
+    keep(protocol=protocol.drop(columns=[name for name in protocol if "posterior" in name or "absolute" in name]))
 
 # %% tags=["hide-input", "remove-output"]
 chains = results[results["sampler"].isin(["gradient", "limit"])]

@@ -1,13 +1,15 @@
 """Intervals as the claims of the notebooks state them: of means over seeds, slopes, rank correlations, ratios."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from devinterp_core.companion.criteria import Measured, all_hold
+from devinterp_core.companion.criteria import Criterion, Measured, all_hold
+
+WORDS = {True: "so", None: "undecided", False: "not so"}
 
 
 def over_seeds(values: ArrayLike) -> tuple[float, float]:
@@ -46,6 +48,29 @@ def mean(values: ArrayLike, over: str = "seeds") -> Measured:
     count, interval = len(numbers), over_seeds(numbers)
     made = f"95 %, Student, {count} {over}" if count > 2 else f"range of {count} {over}"
     return Measured(float(numbers.mean()), interval, made)
+
+
+def listed(values: ArrayLike, digits: int = 0, unit: str = "", over: str = "seeds", missing: str = "") -> Measured:
+    """Every value in words, with their range: of so few that a mean would hide more than it says.
+
+    Args:
+        values: one number a unit, one at least.
+        digits: after the point.
+        unit: words after the last number.
+        over: as of `mean`.
+        missing: the word for NaN, such as `never` of a level that is not reached; such values have no part in the
+            range. Without it they are refused.
+
+    Raises:
+        ValueError: no values; one that is infinite, or NaN without a word for it.
+    """
+    numbers = np.asarray(values, dtype=np.float64)
+    known = numbers[~np.isnan(numbers)] if missing else numbers
+    if numbers.ndim != 1 or not len(numbers) or not np.isfinite(known).all():
+        raise ValueError(f"a list of measurements needs finite numbers, got {numbers.tolist()}")
+    words = ", ".join(missing if np.isnan(number) else f"{number:,.{digits}f}" for number in numbers)
+    span = (float(known.min()), float(known.max())) if len(known) else "none"
+    return Measured(f"{words} {unit}".strip(), span, f"range of {len(known)} {over}")
 
 
 def share(count: int, total: int, over: str) -> Measured:
@@ -103,35 +128,47 @@ def difference_of_groups(first: ArrayLike, second: ArrayLike) -> Measured:
     return Measured(float(a.mean() - b.mean()), ends, "interval: smallest and largest difference of two members")
 
 
+def verdict_of_mean(values: ArrayLike, asks: Criterion, over: str = "seeds") -> tuple[Measured, bool | None]:
+    """The mean with its interval, and the verdict on it; fewer than three values are undecided.
+
+    Raises:
+        ValueError: as `over_seeds`.
+    """
+    found = mean(values, over)
+    return found, asks(found) if len(np.asarray(values)) > 2 else None
+
+
 def verdict_of_groups(
-    table: pd.DataFrame, group: str, column: str, criterion: Callable, bound: float
-) -> dict[str, str | bool | None]:
-    """A criterion asked of every group of rows, of its mean's interval over seeds: the fields of one claim.
+    table: pd.DataFrame, group: str, asked: Mapping[str, Criterion], over: str = "seeds"
+) -> tuple[Measured, bool | None]:
+    """Criteria asked of every group of rows, of the intervals of its means: what was found, and the verdict over all.
 
     Args:
         table: one row a model.
         group: column that tells the groups apart, 0 standing for infinity.
-        column: of what is measured.
-        criterion: such as `claims.at_most`; called with the interval and `bound`.
-        bound: of the criterion.
+        asked: a criterion for each column that decides.
+        over: what varies from one row of a group to the next.
 
     Returns:
-        `measured` (the means in words), `interval` (those in words, in the same order) and `holds`: of all groups;
-        a group of fewer than three rows is undecided.
+        Of a single group the mean of the first column with its interval, of several in which of them the criteria are
+        fulfilled; and whether they are in all. A group of fewer than three rows is undecided.
 
     Raises:
-        ValueError: for no rows.
+        ValueError: for no rows, or no criteria; as `over_seeds`.
     """
-    groups = {count: own[column] for count, own in table.groupby(group)}
-    if not groups:
-        raise ValueError("no rows: nothing to decide")
-    spans = {count: over_seeds(values) for count, values in groups.items()}
-    verdicts = [criterion(spans[count], bound) if len(values) > 2 else None for count, values in groups.items()]
-    return {
-        "measured": ", ".join(f"{own.mean():.2f} at {count or 'infinity'}" for count, own in groups.items()),
-        "interval": "; ".join(f"{low:.2f} to {high:.2f}" for low, high in spans.values()),
-        "holds": all_hold(*verdicts),
+    if table.empty or not asked:
+        raise ValueError("no rows, or nothing asked: nothing to decide")
+    groups = dict(sorted(table.groupby(group), key=lambda item: item[0] or np.inf))
+    verdicts = {
+        count: all_hold(*(verdict_of_mean(own[column], asks, over)[1] for column, asks in asked.items()))
+        for count, own in groups.items()
     }
+    holds = all_hold(*verdicts.values())
+    if len(groups) == 1:
+        return mean(table[next(iter(asked))], over), holds
+    names = {verdict: ", ".join(str(n or "infinity") for n, v in verdicts.items() if v is verdict) for verdict in WORDS}
+    found = "; ".join(f"{WORDS[verdict]} at {counts}" for verdict, counts in names.items() if counts)
+    return Measured(found, f"each by its interval over {over}"), holds
 
 
 def of_slope(x: ArrayLike, y: ArrayLike) -> tuple[float, float, tuple[float, float]]:

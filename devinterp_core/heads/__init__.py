@@ -1,6 +1,8 @@
 r"""Heads: what is measured of a language model and its attention heads.
 
     development      what is measured of a model at each checkpoint
+    probes           on what models of the synthetic language and of text are measured
+    along_training   tables of what is measured at all checkpoints: behaviour, heads, rules, prefix matching
     ngrams           n-gram statistics and how far they explain a model
     scores           previous-token, prefix-matching and in-context scores, compositions of heads
     ablation         losses of single tokens without heads, or without positions
