@@ -479,7 +479,7 @@ draws = sample_many(
 settings = {"n_beta": llc_n_beta, "localization": llc_localization, "step_size": llc_step_size}
 llc = coefficient_table(draws, places[["where", "num_tasks", "seed", "step"]]).assign(**settings)
 llc = llc.merge(curves[["num_tasks", "seed", "step", "in_loss", "ood_loss", *on.losses()]])
-keep(curves=curves, llc=llc, pca=plane)
+output.keep(curves=curves, llc=llc, pca=plane)
 llcs = {HERE: llc} | {source: tables["llc"] for source, tables in recorded.items()}
 glued.numbers(llc_samples=llc_samples)
 columns = {"llc": "LLC", "standard_error": "standard error", "r_hat": "R-hat", "virial_ratio": "virial ratio"}

@@ -71,10 +71,6 @@ def captions_of(notebook: NotebookNode) -> dict[str, Caption]:
     """
     cells: Iterable = (cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     found = [caption for source in cells for caption in captions_in(source)]
-    for cell in notebook.cells:  # the older form, in the header of the cell that draws
-        about = cell.metadata.get("mystnb", {})
-        if "figure" in about:
-            found.append(Caption(about["figure"]["name"], about["image"]["alt"], about["figure"]["caption"]))
     names = [caption.name for caption in found]
     if len(set(names)) < len(names):
         raise ValueError(f"two captions of one figure: {sorted(name for name in set(names) if names.count(name) > 1)}")
