@@ -1,6 +1,6 @@
 """Intervals as the claims of the notebooks state them: of means over seeds, slopes, rank correlations, ratios."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -46,6 +46,18 @@ def mean(values: ArrayLike, over: str = "seeds") -> Measured:
     count, interval = len(numbers), over_seeds(numbers)
     made = f"95 %, Student, {count} {over}" if count > 2 else f"range of {count} {over}"
     return Measured(float(numbers.mean()), interval, made)
+
+
+def together(found: Sequence[Measured]) -> Measured:
+    """Several measurements as the words of one: their values, and their intervals in the same order.
+
+    Raises:
+        ValueError: none.
+    """
+    if not found:
+        raise ValueError("no measurements to put together")
+    ends = "; ".join(f"{low:.2f} to {high:.2f}" for low, high in (each.interval for each in found))
+    return Measured(", ".join(f"{each.value:.2f}" for each in found), ends, found[0].over)
 
 
 def share(count: int, total: int, over: str) -> Measured:
