@@ -29,7 +29,8 @@ regular_draws: int = 1000  # draws of each of 8 chains for the regular models
 approach_n_betas: list[float] = [10.0, 100.0, 1000.0, 10000.0]  # inverse temperatures of the approach to the truth
 approach_chains: int = 150  # chains of each point of the approach
 approach_draws: int = 500  # draws of those chains, four steps apart
-monomial_seeds: int = 4  # data sets of each monomial of the table
+monomial_seeds: int = 40  # data sets on which SGLD runs for each monomial of the table
+exact_data_sets: int = 400  # data sets on which the posterior mean of each monomial is computed exactly
 monomial_samples: int = 1000  # samples n of the monomials
 monomial_steps: int = 4000  # steps of each of 4 chains for the monomials, the first tenth discarded
 ordering_repeats: int = 8  # data sets of the ordering experiment
@@ -39,6 +40,7 @@ gradient_n_beta: float = 30.0  # inverse temperature at which gradient chains ar
 gradient_steps: int = 10000  # steps of each of 16 gradient chains, the first quarter discarded
 mlp_samples: list[int] = [100, 1000, 10000, 100000]  # samples n of the ReLU network
 mlp_mala_largest: int = 1000  # largest n at which MALA, which needs the full batch, is run beside SGLD
+mlp_mala_inputs: int = 400  # inputs of MALA at the largest n, at the inverse temperature of that n
 mlp_steps: int = 10000  # steps of each chain of the ReLU network, no burn-in
 mlp_networks: int = 12  # random ReLU networks, one chain each
 grid_draws: int = 400  # draws of each of 50 chains of the sensitivity figure
@@ -59,6 +61,7 @@ from devinterp_core.companion.drawings import llc_ground_truth as drawings
 from devinterp_core.companion.estimates import row_of
 from devinterp_core.companion.glued import numbers
 from devinterp_core.companion.project import root
+from devinterp_core.companion.recording_rule import by_recording_rule
 from devinterp_core.sampler import sample, sample_many
 
 torch.set_num_threads(1)
@@ -66,10 +69,12 @@ figures.use_style()
 sheet = claims.ClaimSheet("01_llc_ground_truth", paper="Lau et al. (2025), arXiv:2308.12108")
 paper_mlp = pd.read_csv(root() / "data/reference/relu_sgld_mala.csv")
 published = pd.read_csv(root() / "data/reference/monomials.csv")
+all_pairs = pd.read_csv(root() / "data/reference/monomial_pairs.csv")
 numbers(
     n_regular=regular_samples, draws_regular=regular_draws, chains_approach=approach_chains,
-    data_sets=monomial_seeds, n_monomial=monomial_samples, steps_monomial=monomial_steps, mlp_steps=mlp_steps,
-    mlp_networks=mlp_networks, mala_largest=mlp_mala_largest,
+    data_sets=monomial_seeds, exact_data_sets=exact_data_sets, n_monomial=monomial_samples,
+    steps_monomial=monomial_steps, mlp_steps=mlp_steps, mlp_networks=mlp_networks, mala_largest=mlp_mala_largest,
+    mala_inputs=mlp_mala_inputs,
 )  # fmt: skip
 
 # %% [markdown]
@@ -97,8 +102,6 @@ for d in dimensions:
         discretised = step if method in ("sgld", "rmsprop_sgld") else 0.0
         exact = potentials.quadratic_llc(curvatures, n_beta, 1.0, discretised)
         regular.append(row_of(draws, dimension=d, method=method, truth=d / 2, finite_n_truth=exact))
-        if d == dimensions[-1] and method == "mala":
-            shown = draws
 regular = pd.DataFrame(regular)
 
 # %% tags=["hide-input", "remove-output"]
@@ -132,21 +135,8 @@ sheet.verdicts()
 
 # %% [markdown]
 # What one looks at before believing such a number: traces that overlap and do not drift, R-hat near one, and how far
-# the chains have explored, which the virial ratio tests within its standard error.
-# `devinterp_core.diagnostics.trace_plot` draws it for any run.
-
-# %% tags=["hide-input", "remove-output"]
-figures.show("fig-trace", drawings.trace, **drawings.trace_tables(shown))
-
-# %% [markdown]
-# ```{glue:figure} fig-trace
-# :name: fig-trace
-# :alt: Three panels of line charts by chain: loss traces without drift, distances that level off during the burn-in,
-# :  and running estimates that converge into a narrow shaded band.
-#
-# **A run that can be believed**: MALA on the largest regular model. Loss difference by chain (burn-in shaded), distance
-# from the centre, running estimate of each chain with the joint 95 % interval shaded. 8 chains, one colour each.
-# ```
+# the chains have explored, which the virial ratio tests within its standard error;
+# `devinterp_core.diagnostics.trace_plot` draws all of it for any run.
 #
 # ## How the estimate approaches the truth
 #
@@ -202,25 +192,39 @@ sheet.verdicts()
 # ## The monomials at finite $n$
 #
 # The paper's first version tabulates monomials at one thousand samples with noise, where both the finite temperature
-# and the data set move the estimate. Here the same table, with the standard deviation over {glue:text}`data_sets` data
-# sets, and the exact value of the population loss at that $n\beta$ beside it, which is not what the data sets should
-# give: their noise moves the posterior too.
+# and the data set move the estimate. On a data set the posterior mean is again a two-dimensional integral, so there are
+# three things to compare: the paper's MCMC with the exact mean over {glue:text}`exact_data_sets` data sets, its SGLD
+# with ours on {glue:text}`data_sets` of them, and SGLD with the exact mean of the same data set. The population column
+# is not what data sets should give: their noise moves the posterior too.
 
 # %%
 noise, n_beta = 0.5, monomial_samples / math.log(monomial_samples)
-all_powers = list(zip(published.k1, published.k2))
-estimates = ground_truth.sampled_monomials(
-    all_powers, num_samples=monomial_samples, noise=noise, num_seeds=monomial_seeds, num_steps=monomial_steps, seed=seed
-)
-monomials = estimates.groupby("powers", sort=False).estimate.agg(["mean", "std"]).reset_index()
-monomials["truth"] = [float(potentials.monomial_learning_coefficient(powers)[0]) for powers in all_powers]
-monomials["exact"] = [
-    potentials.exact_tempered_mean(potentials.monomial(powers), n_beta, noise=noise) for powers in all_powers
-]
-monomials = pd.concat([monomials, published[["sgld_mean", "sgld_sd"]]], axis=1)
-heads = {"powers": "$(k_1, k_2)$", "truth": "$\\lambda$", "exact": "exact at this $n\\beta$", "mean": "here, mean",
-         "std": "here, sd", "sgld_mean": "Paper's mean", "sgld_sd": "Paper's sd"}  # fmt: skip
+powers = list(zip(published.k1, published.k2))
+world = {"num_samples": monomial_samples, "noise": noise, "seed": seed}
+sampled = ground_truth.sampled_monomials(powers, num_seeds=monomial_seeds, num_steps=monomial_steps, **world)
+exact = ground_truth.exact_on_data_sets(powers, num_seeds=exact_data_sets, **world)
+pairs = ground_truth.exact_pairs(all_pairs, [n_beta, 1e8], noise)
+
+# %% tags=["hide-input"]
+monomials = sampled.groupby("powers").estimate.agg(["mean", "std"]).join(exact.groupby("powers").exact.mean())
+monomials = published.assign(powers=[str(each) for each in powers]).join(monomials, on="powers")
+monomials = monomials.merge(pairs[pairs.prior == "(0, 0)"], on="powers")
+heads = {
+    "powers": "$(k_1, k_2)$", "truth": "$\\lambda$", n_beta: "exact, population", "exact": "exact, data sets",
+    "mcmc_mean": "Paper's MCMC", "mean": "SGLD, mean", "std": "SGLD, sd", "sgld_mean": "Paper's SGLD, mean",
+    "sgld_sd": "Paper's SGLD, sd",
+}  # fmt: skip
 monomials[[*heads]].rename(columns=heads).round(3)
+
+# %% [markdown]
+# The paper lists twelve pairs of a monomial and a prior that vanishes like $|w_1|^{h_1} |w_2|^{h_2}$ at the origin, for
+# which $\lambda = \min_j (h_j + 1) / (2 k_j)$. Our chains start at $w^*$, where such a prior has no density, so these
+# are checked by quadrature alone.
+
+# %% tags=["hide-input"]
+heads = {"powers": "$(k_1, k_2)$", "prior": "$(h_1, h_2)$", "truth": "$\\lambda$", "multiplicity": "$m$",
+         n_beta: f"exact at $n\\beta$ of n = {monomial_samples}", 1e8: "exact at $n\\beta = 10^8$"}  # fmt: skip
+pairs[[*heads]].rename(columns=heads).round(4)
 
 # %% tags=["hide-input"]
 for row in monomials.itertuples():
@@ -230,8 +234,29 @@ for row in monomials.itertuples():
         "step 5e-4)", paper=row.sgld_mean,
         found=Measured(row.mean, (row.mean - half, row.mean + half), "two standard errors"),
         asks=criteria.within(0.1, row.sgld_mean, relative=True),
-        how=f"mean over {monomial_seeds} data sets; before a referee's reading: two joint standard errors",
+        how=f"mean over {monomial_seeds} data sets; before referees' readings: 4 data sets, two joint standard errors",
     )  # fmt: skip
+ratios = [intervals.mean(exact.exact[exact.powers == row.powers] / row.mcmc_mean, "data sets")
+          for row in monomials.itertuples()]  # fmt: skip
+sheet.claim(
+    f"Monomials at n = {monomial_samples}: the paper's MCMC has the exact posterior mean over data sets",
+    paper="its MCMC column", found=intervals.together(ratios), asks="of each, exact over paper, within 0.1 of 1",
+    holds=criteria.all_hold(*map(criteria.within(0.1, 1), ratios)), how="quadrature on each data set",
+)  # fmt: skip
+gaps = [intervals.mean(part.estimate / part.exact.mean() - part.exact / part.exact.mean(), "data sets")
+        for _, part in sampled.groupby("powers", sort=False)]  # fmt: skip
+sheet.claim(
+    f"Monomials at n = {monomial_samples}: SGLD of the paper's length finds the exact posterior mean of its data set",
+    paper="the integral by quadrature", found=intervals.together(gaps), kind="check",
+    asks="of each, relative deviation within 0.1 of 0", holds=criteria.all_hold(*map(criteria.within(0.1, 0), gaps)),
+)  # fmt: skip
+worst = ((pairs[1e8] + (pairs.multiplicity - 1) / math.log(1e8)) / pairs.truth - 1).abs().max()
+sheet.claim(
+    "Monomials under priors that vanish at the origin have $\\lambda = \\min_j (h_j + 1) / (2 k_j)$",
+    paper="0, exactly", found=Measured(worst, f"largest relative deviation of {len(pairs)} pairs"),
+    asks="at most 0.05 asked", holds=criteria.at_most(0.05)(worst), kind="check",
+    how="quadrature at n-beta = 1e8, (m-1)/log(n-beta) added",
+)  # fmt: skip
 sheet.verdicts()
 
 # %% [markdown]
@@ -244,25 +269,11 @@ sheet.verdicts()
 # degenerate point the smaller one, data set by data set? It was in {glue:text}`ordered` data sets.
 
 # %%
-points = {"origin": (0.0, 0.0), "line": (1.0, 0.3)}
-ordering = []
-for repeat in range(ordering_repeats):
-    data = potentials.polynomial_data(monomial_samples, noise, 5000 + 1000 * seed + repeat)
-    for place, start in points.items():
-        model = potentials.PolynomialRegression(potentials.two_component, start)
-        draws = sample(
-            model, data, potentials.gaussian_loss(noise), step_size=1e-4, num_draws=monomial_steps, seed=repeat,
-            num_chains=8, progress=False,
-        )  # fmt: skip
-        ordering.append(row_of(draws, repeat=repeat, point=place))
-ordering = pd.DataFrame(ordering)
+ordering = ground_truth.two_points(
+    ordering_repeats, num_samples=monomial_samples, noise=noise, num_steps=monomial_steps, seed=seed
+)
 by_point = ordering.pivot(index="repeat", columns="point", values="estimate")
 ordered = int((by_point.origin < by_point.line).sum())
-exact = {
-    place: potentials.exact_tempered_mean(potentials.two_component, n_beta, noise=noise, centre=start)
-    for place, start in points.items()
-}
-ordering["exact"], ordering["truth"] = ordering.point.map(exact), ordering.point.map({"origin": 0.25, "line": 0.5})
 numbers(ordered=f"{ordered} of {ordering_repeats}")
 
 # %% tags=["hide-input", "remove-output"]
@@ -356,51 +367,64 @@ sheet.verdicts()
 # A ReLU network with layers of widths `[10, 20, 20, 10]` has no known coefficient. The paper compares SGLD on
 # minibatches with MALA on the full data over three decades of $n$, without burn-in. The paper's network is one unknown
 # draw, so {glue:text}`mlp_networks` networks are drawn here as in the published code: truncated normal weights,
-# standard normal biases on the hidden layers only. SGLD runs at every $n$, MALA, whose cost grows with $n$, up to
-# {glue:text}`mala_largest` samples.
+# standard normal biases on the hidden layers only. MALA, whose cost grows with the data, runs up to
+# {glue:text}`mala_largest` samples, and at the largest $n\beta$ on {glue:text}`mala_inputs` inputs.
 #
-# One difference is left: the published code records the loss after the update, on the minibatch that made the update,
-# which biases it low. Our sampler does not, and the paper's rule has not been run here.
+# The published code records the loss *after* the update, on the minibatch that made the update, which has just gone
+# down there. Our sampler records it before, on a minibatch that knows nothing of the state. From the same draws
+# `by_recording_rule` takes both, and the loss of a fresh minibatch after the update.
 
 # %%
 generator = torch.Generator().manual_seed(seed)
 networks = [dln.random_relu_network([10, 20, 20, 10], generator) for _ in range(mlp_networks)]
-rows = []
+rows, rules = [], []
 for n in mlp_samples:
     x = 20 * torch.rand(n, 10, generator=generator) - 10
     with torch.no_grad():
         data = [(x, network(x)) for network in networks]
-    for method in ("sgld", "mala") if n <= mlp_mala_largest else ("sgld",):
+    runs = {"sgld": (data, min(n, 32))} | ({"mala": (data, None)} if n <= mlp_mala_largest else {})
+    if n == max(mlp_samples) > mlp_mala_largest:
+        runs["mala"] = [(few[:mlp_mala_inputs], y[:mlp_mala_inputs]) for few, y in data], None
+    for method, (own, batch_size) in runs.items():
         draws = sample_many(
-            networks, data, dln.squared_error, step_size=1e-5, num_chains=1, num_draws=mlp_steps // 10,
-            num_steps_between_draws=10, batch_size=None if method == "mala" else min(n, 32), method=method, seed=seed,
-            progress=False,
+            networks, own, dln.squared_error, step_size=1e-5, n_beta=n / math.log(n), num_chains=1,
+            num_draws=mlp_steps // 10, num_steps_between_draws=10, batch_size=batch_size, method=method, seed=seed,
+            keep_parameters=method == "sgld", progress=False,
         )  # fmt: skip
         for index in range(mlp_networks):
             rows.append(row_of(draws.isel(model=index), num_samples=n, method=method, network=index))
-mlp = pd.DataFrame(rows)
+        if method == "sgld":
+            table = by_recording_rule(networks, own, dln.squared_error, draws, batch_size=batch_size, seed=seed)
+            rules.append(table.assign(num_samples=n))
+mlp, rules = pd.DataFrame(rows), pd.concat(rules, ignore_index=True)
 half_parameters = sum(p.numel() for p in networks[0].parameters()) / 2
+largest = max(mlp_samples)
+at_largest = rules[rules.num_samples == largest].pivot(index="model", columns="rule", values="estimate")
+at_largest["MALA"] = mlp[(mlp.num_samples == largest) & (mlp.method == "mala")].set_index("network").estimate
 
 # %% tags=["hide-input", "remove-output"]
 bound = pd.DataFrame({"half_parameters": [half_parameters]})
-figures.show("fig-mala", drawings.relu, here=mlp, paper=paper_mlp, bound=bound)
+figures.show("fig-mala", drawings.relu, here=mlp, same=rules[rules.rule == "after, same"], paper=paper_mlp, bound=bound)
 
 # %% [markdown]
 # ```{glue:figure} fig-mala
 # :name: fig-mala
 # :alt: Line chart of estimates of a dozen networks against the number of samples on a log axis, beside two lines with
-# :  the values of the paper: the networks scatter around the lines except at the largest number of samples, where they
-# :  lie above the lines and most of them above a dashed line at half the number of parameters.
+# :  the values of the paper. Estimates by the paper's rule of recording follow the lines; those recorded before the
+# :  update lie above them at the largest number of samples, near and above a dashed line at half the number of
+# :  parameters.
 #
-# **With networks drawn as the authors draw them, SGLD is near the paper's values up to ten thousand samples and above
-# them at the largest $n$.** Small markers: one random network each, one chain of {glue:text}`mlp_steps` steps without
-# burn-in; large markers: medians over the networks; lines: the paper's means; dashed: half the number of parameters,
-# which no learning coefficient exceeds. Chains this short have not equilibrated, as in the paper.
+# **Recorded by the paper's rule, SGLD gives the paper's values; recorded before the update, it exceeds half the number
+# of parameters at the largest $n$.** Small markers: one random network each, one chain of {glue:text}`mlp_steps` steps
+# without burn-in; large markers: medians over the networks; lines: the paper's means; dashed: half the number of
+# parameters, which no learning coefficient exceeds. Chains this short have not equilibrated, as in the paper.
 # ```
 
 # %% tags=["hide-input"]
-both = mlp.pivot(index=["num_samples", "network"], columns="method", values="estimate").dropna()
-gaps = [intervals.mean(part.sgld / part.mala - 1) for _, part in both.groupby("num_samples")]
+both = mlp[mlp.num_samples <= mlp_mala_largest].pivot(
+    index=["num_samples", "network"], columns="method", values="estimate"
+)
+gaps = [intervals.mean(part.sgld / part.mala - 1, "networks") for _, part in both.groupby("num_samples")]
 lows, highs = zip(*(gap.interval for gap in gaps))
 sheet.claim(
     "SGLD on minibatches agrees with MALA on ReLU networks, on the average over networks",
@@ -409,20 +433,58 @@ sheet.claim(
     asks="at every n within 0.05 of 0", holds=criteria.all_hold(*map(criteria.within(0.05, 0), gaps)),
     how=f"difference on the same network, n up to {mlp_mala_largest}, {mlp_networks} networks, one chain each",
 )  # fmt: skip
-for n, part in mlp[mlp.method == "sgld"].groupby("num_samples"):
+for n, part in rules[rules.rule == "after, same"].groupby("num_samples"):
     for value in paper_mlp.sgld[paper_mlp.num_samples == n]:
         sheet.claim(
-            f"ReLU network, n = {n}: the paper's SGLD estimate lies within the spread of random networks", paper=value,
-            found=Measured(part.estimate.median(), (part.estimate.min(), part.estimate.max()), "range"),
-            asks=criteria.covering(value),
-            how=f"median of {mlp_networks} networks drawn as in the published code; loss not recorded by its rule",
+            f"ReLU network, n = {n}: by the paper's rule of recording SGLD is within 10 % of the paper's estimate",
+            paper=value, found=intervals.mean(part.estimate, "networks"),
+            asks=criteria.within(0.1, value, relative=True),
+            how="mean over networks drawn as in the published code, the paper's is one unknown network; rule and "
+            "criterion were changed after results were seen (before: the range of the networks, recorded before the "
+            "update, which widens with their number)",
         )  # fmt: skip
-largest = mlp[(mlp.method == "sgld") & (mlp.num_samples == max(mlp_samples))].estimate
+sgld = mlp[(mlp.method == "sgld") & (mlp.num_samples == largest)].estimate
 sheet.claim(
     "ReLU networks: at the paper's step size and the largest n, the SGLD estimate stays below half the number of "
-    "parameters", paper=half_parameters, found=intervals.mean(largest, "networks"),
-    asks=criteria.at_most(half_parameters), kind="check",
-    how="an upper bound for every learning coefficient, an excess is the step size's and the minibatch's heat",
+    "parameters", paper=half_parameters, found=intervals.mean(sgld, "networks"),
+    asks=criteria.at_most(half_parameters), kind="check", how="recorded before the update; an upper bound for every "
+    "learning coefficient, an excess is the step size's and the minibatch's heat",
+)  # fmt: skip
+sheet.verdicts()
+
+# %% [markdown]
+# ### The hidden heat
+#
+# At the largest $n$ the minibatches heat the chain: their noise adds to that of the step. The paper's SGLD and MALA
+# agree there all the same, since its rule of recording takes about as much away as the heat adds: to leading order
+# $\tfrac{\epsilon}{2} (n\beta)^2 \operatorname{tr} \operatorname{Cov}(\nabla L_B)$, by which a minibatch's loss is
+# lower after the step that it made.
+
+# %% tags=["hide-input", "remove-output"]
+heat = at_largest.reset_index().melt(id_vars="model", var_name="rule", value_name="estimate")
+figures.show("fig-hidden-heat", drawings.hidden_heat, estimates=heat, paper=paper_mlp[["num_samples", "sgld", "mala"]])
+
+# %% [markdown]
+# ```{glue:figure} fig-hidden-heat
+# :name: fig-hidden-heat
+# :alt: Dot plot with four columns. Estimates recorded before the update and on a fresh minibatch after it are equal and
+# :  high; those on the minibatch of the update are much lower and near those of MALA. Grey segments join one network.
+#
+# **The heat is there, and the rule of recording hides it.** Estimates at the largest $n$ of one chain a network, by
+# when and on which minibatch the loss is recorded, and of MALA on {glue:text}`mala_inputs` inputs at the same $n\beta$;
+# grey: one network each; bars: 95 % interval of the mean. Crosses: the paper's SGLD and MALA.
+# ```
+
+# %% tags=["hide-input"]
+sheet.claim(
+    "The paper's rule of recording lowers the SGLD estimate of ReLU networks at the largest n", paper="not asked",
+    found=intervals.mean(at_largest["after, same"] / at_largest["after, fresh"], "networks"), asks=criteria.below(1),
+    kind="own", how=f"ratio to a fresh minibatch after the same update, n = {largest}",
+)  # fmt: skip
+sheet.claim(
+    "SGLD recorded on a fresh minibatch is hotter than MALA at the largest n", paper="355.8 against 349.1",
+    found=intervals.mean(at_largest["after, fresh"] / at_largest["MALA"], "networks"), asks=criteria.above(1),
+    kind="own", how=f"ratio on the same network; MALA on {mlp_mala_inputs} inputs at the n-beta of n = {largest}",
 )  # fmt: skip
 sheet.verdicts()
 
@@ -476,7 +538,7 @@ sheet.finish()
 # More data sets and the MALA column of the figure at larger $n$ (tens of minutes):
 #
 # ```
-# python -m devinterp_core.companion run 01_llc_ground_truth -p monomial_seeds 10 -p ordering_repeats 100
+# python -m devinterp_core.companion run 01_llc_ground_truth -p monomial_seeds 400 -p ordering_repeats 100
 # python -m devinterp_core.companion run 01_llc_ground_truth -p mlp_mala_largest 10000
 # python -m devinterp_core.companion run 01_llc_ground_truth -f notebooks/params/01_llc_ground_truth.paper.yaml
 # ```

@@ -1,14 +1,10 @@
 """The figures of the chapter on known values are drawn from their tables alone."""
 
-import numpy as np
 import pandas as pd
 import pytest
-import torch
 from matplotlib import pyplot as plt
 
-from devinterp_core import potentials
 from devinterp_core.companion.drawings import llc_ground_truth as drawings
-from devinterp_core.sampler import sample
 
 
 @pytest.fixture(autouse=True)
@@ -29,19 +25,18 @@ def test_ordering_joins_the_estimates_of_a_data_set():
 
 
 def test_relu_shows_every_network_and_their_median():
-    here = pd.DataFrame({"num_samples": 100, "method": "sgld", "network": [0, 1, 2], "estimate": [1.0, 2.0, 6.0]})
-    paper = pd.DataFrame({"num_samples": [100, 1000], "sgld": [3.0, 4.0]})
-    (ax,) = drawings.relu(here, paper, pd.DataFrame({"half_parameters": [5.0]})).axes
-    single, median, line, bound = (each.get_ydata() for each in ax.lines)
-    assert (list(single), list(median), list(line), bound[0]) == ([1.0, 2.0, 6.0], [2.0], [3.0, 4.0], 5.0)
+    here = pd.DataFrame({"num_samples": 100, "method": "sgld", "estimate": [1.0, 2.0, 6.0]})
+    paper = pd.DataFrame({"num_samples": [100, 1000], "sgld": [3.0, 4.0], "mala": [3.5, 4.5]})
+    same = here.assign(estimate=here.estimate / 2)
+    (ax,) = drawings.relu(here, same, paper, pd.DataFrame({"half_parameters": [5.0]})).axes
+    lines = [list(line.get_ydata()) for line in ax.lines]
+    assert lines[:4] == [[0.5, 1.0, 3.0], [1.0], [1.0, 2.0, 6.0], [2.0]]
+    assert lines[-3:] == [[3.0, 4.0], [3.5, 4.5], [5.0, 5.0]]
 
 
-def test_a_trace_from_its_tables_is_that_of_the_run():
-    draws = sample(
-        potentials.Quadratic(torch.ones(2).double()), torch.zeros(1).double(), lambda model, x: model(x),
-        step_size=0.1, n_beta=10.0, num_chains=2, num_draws=8, num_burnin=4, progress=False,
-    )  # fmt: skip
-    loss, *_ = drawings.trace(**drawings.trace_tables(draws)).axes
-    early, late, *_ = (line.get_ydata() for line in loss.lines)
-    assert np.allclose(early, 10 * draws.burnin_loss_difference[0])
-    assert np.allclose(late, 10 * draws.loss_difference[0])
+def test_the_hidden_heat_joins_the_rules_of_a_network():
+    table = pd.DataFrame({"model": [0, 1] * 3, "rule": ["before"] * 2 + ["after, same"] * 2 + ["after, fresh"] * 2})
+    table["estimate"] = [4.0, 5.0, 2.0, 3.0, 4.5, 5.5]
+    (ax,) = drawings.hidden_heat(table, pd.DataFrame({"num_samples": [1, 2], "sgld": [0, 7.0], "mala": [0, 8.0]})).axes
+    assert ax.lines[0].get_ydata()[:3].tolist() == [4.0, 4.5, 2.0]
+    assert ax.lines[-1].get_ydata().tolist() == [7.0, 8.0]

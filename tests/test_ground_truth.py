@@ -29,6 +29,30 @@ def test_monomials_on_the_population_loss_lie_on_the_quadrature():
     assert row.estimate == pytest.approx(row.exact, rel=0.1)
 
 
+def test_two_points_on_the_same_data_sets():
+    table = ground_truth.two_points(2, num_samples=100, noise=0.5, num_steps=40, seed=0)
+    assert table.point.tolist() == ["origin", "line"] * 2 and table.repeat.tolist() == [0, 0, 1, 1]
+    exact = table.groupby("point").exact.unique()
+    assert len(exact["line"]) == 1 and exact["origin"][0] < exact["line"][0]
+
+
+def test_data_sets_of_monomials():
+    table = ground_truth.sampled_monomials(
+        [(0, 1), (1, 0)], num_samples=50, noise=0.5, num_seeds=2, num_steps=400, seed=0
+    )
+    assert table.powers.tolist() == ["(0, 1)", "(1, 0)"] * 2 and table.data_set.tolist() == [0, 0, 1, 1]
+    assert table.estimate.nunique() == 4 and table.estimate.abs().max() < 2
+    exact = ground_truth.exact_on_data_sets([(0, 1)], num_samples=50, noise=0.5, num_seeds=2, seed=0)
+    assert exact.exact.tolist() == table.exact[table.powers == "(0, 1)"].tolist()
+
+
+def test_exact_means_of_pairs_tend_to_their_coefficients():
+    pairs = pd.DataFrame([(1, 2, 0, 0), (2, 1, 2, 2)], columns=["k1", "k2", "h1", "h2"])
+    table = ground_truth.exact_pairs(pairs, [1e3, 1e10], 0.5)
+    assert table.truth.tolist() == [0.25, 0.75] and table.prior.tolist() == ["(0, 0)", "(2, 2)"]
+    assert table[1e10].to_numpy() == pytest.approx(table.truth.to_numpy(), rel=0.02)
+
+
 def test_reduced_rank_by_both_samplers():
     table = ground_truth.reduced_rank({"small": (2, 2, 2, 1)}, [1e4], 30.0, num_draws=200, num_steps=400, seed=0)
     assert table.sampler.tolist() == ["gibbs", "gibbs", "sgnht"] and table.n_beta.tolist() == [30.0, 1e4, 30.0]
@@ -68,6 +92,13 @@ def test_the_median_lies_in_its_interval():
     assert found.value == 3.0 and found.interval[0] <= 3.0 <= found.interval[1] and "5 networks" in found.over
     with pytest.raises(ValueError, match="two"):
         intervals.median([1.0])
+
+
+def test_measurements_together_keep_their_order():
+    found = intervals.together([intervals.mean([1.0, 1.0, 1.0]), intervals.mean([2.0, 2.0, 2.0])])
+    assert (found.value, found.interval) == ("1.00, 2.00", "1.00 to 1.00; 2.00 to 2.00")
+    with pytest.raises(ValueError, match="no measurements"):
+        intervals.together([])
 
 
 def test_the_sweep_over_localisers_reaches_both_coefficients():

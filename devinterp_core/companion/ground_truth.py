@@ -1,5 +1,6 @@
 """The sweeps of the chapter on known values: monomials, reduced-rank regression, a quadratic loss."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -9,9 +10,11 @@ from torch import Tensor, nn
 
 from devinterp_core import dln, potentials
 from devinterp_core.companion.estimates import row_of
-from devinterp_core.sampler import sample
+from devinterp_core.sampler import sample, sample_many
 from devinterp_core.sampler.curvature import largest_curvature
 from devinterp_core.sampler.target import make_target
+
+QUADRATURE_POINTS = 120  # of a half axis: five digits of these means, 600 have more and take 30 times as long
 
 
 def population_monomials(
@@ -59,21 +62,104 @@ def sampled_monomials(
         noise: $\sigma$ of the targets.
         num_seeds: data sets of each monomial, the same for all.
         num_steps: of each of four chains, the first tenth discarded.
-        seed: of the data sets; the chains of each have its number.
+        seed: of data sets and chains.
 
     Returns:
-        `powers` (as words), `data_set` and the columns of `row_of`.
+        `powers` (as words), `data_set`, `exact` (the posterior mean on that data set, by quadrature) and the columns of
+        `row_of`.
     """
+    data = [potentials.polynomial_data(num_samples, noise, 1000 * seed + index) for index in range(num_seeds)]
+    exact = exact_on_data_sets(powers, num_samples=num_samples, noise=noise, num_seeds=num_seeds, seed=seed)
     rows = []
     for each in powers:
         model = potentials.PolynomialRegression(potentials.monomial(each), (0.0, 0.0))
+        draws = sample_many(
+            [model] * num_seeds, data, potentials.gaussian_loss(noise), step_size=5e-4, seed=seed,
+            num_draws=num_steps - num_steps // 10, num_burnin=num_steps // 10, progress=False,
+        )  # fmt: skip
         for index in range(num_seeds):
+            rows.append(row_of(draws.isel(model=index), powers=str(tuple(each)), data_set=index))
+    return exact.merge(pd.DataFrame(rows), on=["powers", "data_set"])
+
+
+def exact_on_data_sets(
+    powers: Sequence[tuple[int, int]], *, num_samples: int, noise: float, num_seeds: int, seed: int
+) -> pd.DataFrame:
+    r"""What an exact sampler finds for monomials at the origin on the data sets of `sampled_monomials`, $\gamma = 1$.
+
+    Args:
+        powers, num_samples, noise, num_seeds, seed: as of `sampled_monomials`.
+
+    Returns:
+        `powers` (as words), `data_set`, `exact`.
+    """
+    n_beta, rows = num_samples / math.log(num_samples), []
+    for index in range(num_seeds):
+        x, y = potentials.polynomial_data(num_samples, noise, 1000 * seed + index)
+        moments = float(x.square().mean()), float((x * y).mean())
+        for each in powers:
+            exact = potentials.exact_tempered_mean(
+                potentials.monomial(each), n_beta, noise=noise, moments=moments, num_points=QUADRATURE_POINTS
+            )
+            rows.append((str(tuple(each)), index, exact))
+    return pd.DataFrame(rows, columns=["powers", "data_set", "exact"])
+
+
+def exact_pairs(pairs: pd.DataFrame, n_betas: Sequence[float], noise: float) -> pd.DataFrame:
+    r"""Exact tempered means of monomials under priors that vanish at the origin, population loss, $\gamma = 1$.
+
+    Args:
+        pairs: `k1`, `k2`, `h1`, `h2`: powers of the monomial and of the prior.
+        n_betas: $n\beta$.
+        noise: $\sigma$.
+
+    Returns:
+        `powers` and `prior` (as words), `truth`, `multiplicity`, and a column for each $n\beta$, named by it.
+    """
+    rows = []
+    for k1, k2, h1, h2 in pairs[["k1", "k2", "h1", "h2"]].itertuples(index=False):
+        truth, multiplicity = potentials.monomial_learning_coefficient((k1, k2), (h1, h2))
+        row = {"powers": f"({k1}, {k2})", "prior": f"({h1}, {h2})", "truth": float(truth), "multiplicity": multiplicity}
+        for n_beta in n_betas:
+            row[n_beta] = potentials.exact_tempered_mean(
+                potentials.monomial((k1, k2)), n_beta, noise=noise, prior_powers=(h1, h2), num_points=QUADRATURE_POINTS
+            )
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def two_points(num_repeats: int, *, num_samples: int, noise: float, num_steps: int, seed: int) -> pd.DataFrame:
+    r"""SGLD from two singular points of `potentials.two_component` on the same data sets, by the paper's settings.
+
+    Eight chains of $\epsilon = 10^{-4}$ on the full batch from the point, without burn-in.
+
+    Args:
+        num_repeats: data sets.
+        num_samples: $n$.
+        noise: $\sigma$ of the targets.
+        num_steps: of each chain.
+        seed: of the data sets; the chains of each have its number.
+
+    Returns:
+        `repeat`, `point` (`origin` or `line`), `truth`, `exact` (the mean of the localised posterior of the population
+        loss, by quadrature) and the columns of `row_of`.
+    """
+    n_beta = num_samples / math.log(num_samples)
+    points = {"origin": ((0.0, 0.0), 0.25), "line": ((1.0, 0.3), 0.5)}
+    exact = {
+        place: potentials.exact_tempered_mean(potentials.two_component, n_beta, noise=noise, centre=start)
+        for place, (start, _) in points.items()
+    }
+    rows = []
+    for repeat in range(num_repeats):
+        data = potentials.polynomial_data(num_samples, noise, 5000 + 1000 * seed + repeat)
+        for place, (start, truth) in points.items():
+            model = potentials.PolynomialRegression(potentials.two_component, start)
             draws = sample(
-                model, potentials.polynomial_data(num_samples, noise, 1000 * seed + index),
-                potentials.gaussian_loss(noise), step_size=5e-4, num_draws=num_steps - num_steps // 10,
-                num_burnin=num_steps // 10, seed=index, progress=False,
+                model, data, potentials.gaussian_loss(noise), step_size=1e-4, num_draws=num_steps, seed=repeat,
+                num_chains=8, progress=False,
             )  # fmt: skip
-            rows.append(row_of(draws, powers=str(tuple(each)), data_set=index))
+            rows.append(row_of(draws, repeat=repeat, point=place, truth=truth, exact=exact[place]))
     return pd.DataFrame(rows)
 
 

@@ -1,6 +1,6 @@
 """Intervals as the claims of the notebooks state them: of means over seeds, slopes, rank correlations, ratios."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -71,6 +71,18 @@ def listed(values: ArrayLike, digits: int = 0, unit: str = "", over: str = "seed
     words = ", ".join(missing if np.isnan(number) else f"{number:,.{digits}f}" for number in numbers)
     span = (float(known.min()), float(known.max())) if len(known) else "none"
     return Measured(f"{words} {unit}".strip(), span, f"range of {len(known)} {over}")
+
+
+def together(found: Sequence[Measured]) -> Measured:
+    """Several measurements as the words of one: their values, and their intervals in the same order.
+
+    Raises:
+        ValueError: none.
+    """
+    if not found:
+        raise ValueError("no measurements to put together")
+    ends = "; ".join(f"{low:.2f} to {high:.2f}" for low, high in (each.interval for each in found))
+    return Measured(", ".join(f"{each.value:.2f}" for each in found), ends, found[0].over)
 
 
 def share(count: int, total: int, over: str) -> Measured:

@@ -1,15 +1,11 @@
 """Figures of the chapter that compares the local learning coefficient with known values."""
 
-import numpy as np
 import pandas as pd
-import xarray
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from devinterp_core.companion import figures, marks
+from devinterp_core.companion import figures, intervals, marks
 from devinterp_core.companion.figures import COLORS, CYCLE, MARKERS
-from devinterp_core.diagnostics import trace_plot
-from devinterp_core.draws import make_draws
 
 
 def regular(estimates: pd.DataFrame) -> Figure:
@@ -30,32 +26,6 @@ def regular(estimates: pd.DataFrame) -> Figure:
     right.set(xscale="log", xlabel="number of parameters $d$", ylabel=r"$\hat\lambda$ / closed form at this $n$")
     left.legend()
     return figure
-
-
-def trace(draws: pd.DataFrame, burnin: pd.DataFrame, settings: pd.DataFrame) -> Figure:
-    """`trace_plot` of one run without diverged chains.
-
-    Args:
-        draws: `chain`, `draw`, `loss_difference`, `distance`, `virial`.
-        burnin: `chain`, `burnin`, `burnin_loss_difference`; may be empty.
-        settings: one row, `n_beta`, `dimension`, `num_burnin`, `num_steps_between_draws`.
-    """
-    values = ("loss_difference", "distance", "virial")
-    arrays = {name: draws.pivot(index="chain", columns="draw", values=name).to_numpy() for name in values}
-    early = burnin.pivot(index="chain", columns="burnin", values="burnin_loss_difference")
-    arrays["burnin_loss_difference"] = early.reindex(sorted(set(draws["chain"]))).to_numpy()
-    arrays["diverged"] = np.zeros(len(arrays["virial"]), dtype=bool)
-    row = settings.iloc[0]
-    counts = {name: int(row[name]) for name in ("num_burnin", "num_steps_between_draws")}
-    return trace_plot(make_draws(arrays, int(row["dimension"]), {"n_beta": float(row["n_beta"])} | counts))
-
-
-def trace_tables(draws: xarray.Dataset) -> dict[str, pd.DataFrame]:
-    """The tables of `trace`, of the draws of one run."""
-    tables = {"draws": draws[["loss_difference", "distance", "virial"]], "burnin": draws[["burnin_loss_difference"]]}
-    tables = {name: table.to_dataframe().reset_index() for name, table in tables.items()}
-    settings = {name: draws.attrs[name] for name in ("n_beta", "num_burnin", "num_steps_between_draws")}
-    return tables | {"settings": pd.DataFrame([settings | {"dimension": int(draws["dimension"])}])}
 
 
 def approach(chains: pd.DataFrame, quadrature: pd.DataFrame) -> Figure:
@@ -127,24 +97,54 @@ def reduced_rank(estimates: pd.DataFrame, lag: pd.DataFrame) -> Figure:
     return figure
 
 
-def relu(here: pd.DataFrame, paper: pd.DataFrame, bound: pd.DataFrame) -> Figure:
+def relu(here: pd.DataFrame, same: pd.DataFrame, paper: pd.DataFrame, bound: pd.DataFrame) -> Figure:
     """Estimates of random ReLU networks against the number of samples, beside the values of the paper.
 
     Args:
-        here: `num_samples`, `method`, `network`, `estimate`.
-        paper: `num_samples` and a column for each method.
+        here: `num_samples`, `method` (`sgld` or `mala`), `estimate`, of each network.
+        same: `num_samples`, `estimate` of SGLD by the paper's rule of recording.
+        paper: `num_samples`, `sgld`, `mala`.
         bound: one row, `half_parameters`.
     """
     figure, ax = plt.subplots(figsize=figures.size("double", 0.5))
-    for index, (method, part) in enumerate(here.groupby("method", sort=False)):
-        style = {"marker": MARKERS[index], "color": CYCLE[index], "ls": "none"}
+    shown = {"SGLD, paper's rule": same, "SGLD, before the update": here[here["method"] == "sgld"]}
+    shown["MALA"] = here[here["method"] == "mala"]
+    for index, (words, part) in enumerate(shown.items()):
+        style, shift = {"marker": MARKERS[index], "color": CYCLE[index], "ls": "none"}, 1.12**index
         medians = part.groupby("num_samples")["estimate"].median()
-        ax.plot(part["num_samples"] * 1.12**index, part["estimate"], ms=3, mfc="white", **style)
-        ax.plot(medians.index * 1.12**index, medians, ms=7, label=f"{method}, here", **style)
-        lines = {"ls": ("-", "--")[index], "color": CYCLE[index], "lw": 1}
-        ax.plot(paper["num_samples"], paper[method], label=f"{method}, paper", **lines)
+        ax.plot(part["num_samples"] * shift, part["estimate"], ms=3, mfc="white", **style)
+        ax.plot(medians.index * shift, medians, ms=7, label=f"{words}, here", **style)
+    for method, place, dashes in (("sgld", 0, "-"), ("mala", 2, "--")):
+        label = f"{method.upper()}, paper"
+        ax.plot(paper["num_samples"], paper[method], ls=dashes, color=CYCLE[place], lw=1, label=label)
     marks.level(ax, bound["half_parameters"].item(), label="half the parameters")
     ax.set(xscale="log", xlabel="samples $n$", ylabel=r"$\hat\lambda$ without burn-in")
+    ax.legend()
+    return figure
+
+
+def hidden_heat(estimates: pd.DataFrame, paper: pd.DataFrame) -> Figure:
+    """Estimates at one number of samples by the rule of recording, a grey line a network; means with intervals.
+
+    Args:
+        estimates: `model`, `rule` (`before`, `after, fresh`, `after, same`, `MALA`), `estimate`.
+        paper: `num_samples`, `sgld`, `mala`; the row of the most samples is shown.
+    """
+    figure, ax = plt.subplots(figsize=figures.size("single", 0.75))
+    words = {"before": "before\nthe update", "after, fresh": "after it, fresh\nminibatch",
+             "after, same": "after it, same\nminibatch", "MALA": "MALA"}  # fmt: skip
+    wide = estimates.pivot(index="model", columns="rule", values="estimate").reindex(columns=list(words))
+    for _, row in wide.iterrows():
+        ax.plot(range(len(words)), row, color="0.8", lw=0.8, ls="-", zorder=0)
+    for place, rule in enumerate(words):
+        if wide[rule].notna().all():
+            found = intervals.mean(wide[rule], "networks")
+            table = pd.DataFrame({"value": [found.value], "low": [found.interval[0]], "high": [found.interval[1]]})
+            marks.bars(ax, [place], table, color=CYCLE[place], marker=MARKERS[place])
+    last = paper.loc[paper["num_samples"].idxmax()]
+    ax.plot([2, 3], [last["sgld"], last["mala"]], "x", color=COLORS["black"], ls="none", ms=7, label="paper")
+    ax.set_xticks(range(len(words)), list(words.values()))
+    ax.set(ylabel=r"$\hat\lambda$", xlim=(-0.5, len(words) - 0.5))
     ax.legend()
     return figure
 
