@@ -104,11 +104,11 @@ def median(values: ArrayLike, over: str = "seeds") -> Measured:
     with probability $1 - 2 P(\mathrm{Bin}(m, \tfrac12) < j)$; of five or fewer the range is taken, which covers less.
 
     Raises:
-        ValueError: no value, or one that is not finite.
+        ValueError: fewer than two values, or one that is not finite.
     """
     numbers = np.sort(np.asarray(values, dtype=np.float64))
-    if numbers.ndim != 1 or not len(numbers) or not np.isfinite(numbers).all():
-        raise ValueError(f"a median needs finite numbers, got {numbers.tolist()}")
+    if numbers.ndim != 1 or len(numbers) < 2 or not np.isfinite(numbers).all():
+        raise ValueError(f"the interval of a median needs two finite numbers or more, got {numbers.tolist()}")
     j = max(1, int(stats.binom.ppf(0.025, len(numbers), 0.5)))
     coverage = max(0.0, 1 - 2 * float(stats.binom.cdf(j - 1, len(numbers), 0.5)))
     made = f"{coverage:.0%}, order statistics, {len(numbers)} {over}"
