@@ -55,13 +55,14 @@ import torch
 
 from devinterp_core import dln, potentials
 from devinterp_core.calibration import calibrate
-from devinterp_core.companion import claims, criteria, figures, ground_truth, intervals
+from devinterp_core.companion import claims, criteria, figures, intervals
+from devinterp_core.companion.studies import ground_truth
 from devinterp_core.companion.criteria import Measured
 from devinterp_core.companion.drawings import llc_ground_truth as drawings
 from devinterp_core.companion.estimates import row_of
 from devinterp_core.companion.glued import numbers
 from devinterp_core.companion.project import root
-from devinterp_core.companion.recording_rule import by_recording_rule
+from devinterp_core.companion.studies.recording_rule import by_recording_rule
 from devinterp_core.sampler import sample, sample_many
 
 torch.set_num_threads(1)

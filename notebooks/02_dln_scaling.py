@@ -56,7 +56,8 @@ from tqdm import tqdm
 
 from devinterp_core import dln
 from devinterp_core.calibration import pilot_step_size
-from devinterp_core.companion import claims, criteria, deep_linear, figures, intervals
+from devinterp_core.companion import claims, criteria, figures, intervals
+from devinterp_core.companion.studies import deep_linear
 from devinterp_core.companion.criteria import Measured
 from devinterp_core.companion.drawings import dln_scaling as drawings
 from devinterp_core.companion.estimates import row_of

@@ -53,7 +53,8 @@ import torch
 from scipy import stats
 
 from devinterp_core import tms
-from devinterp_core.companion import claims, criteria, figures, intervals, superposition
+from devinterp_core.companion import claims, criteria, figures, intervals
+from devinterp_core.companion.studies import superposition
 from devinterp_core.companion.criteria import Measured
 from devinterp_core.companion.drawings import tms_kgons as drawings
 from devinterp_core.companion.glued import numbers

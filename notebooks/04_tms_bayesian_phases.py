@@ -50,8 +50,9 @@ from scipy import stats
 from scipy.optimize import brentq
 
 from devinterp_core import tms
-from devinterp_core.companion import claims, criteria, figures, intervals, superposition
-from devinterp_core.companion import posterior_phases as phases
+from devinterp_core.companion import claims, criteria, figures, intervals
+from devinterp_core.companion.studies import superposition
+from devinterp_core.companion.studies import posterior_phases as phases
 from devinterp_core.companion.criteria import Measured
 from devinterp_core.companion.drawings import tms_phases as drawings
 from devinterp_core.companion.glued import numbers

@@ -74,7 +74,7 @@ from devinterp_core.companion import claims, criteria, dynamics, figures, glued,
 from devinterp_core.companion.criteria import Measured
 from devinterp_core.companion.drawings import language_model_development as drawings
 from devinterp_core.companion.recorded import recorded_text_run
-from devinterp_core.companion.text_training import train_on_text
+from devinterp_core.companion.studies.text_training import train_on_text
 from devinterp_core.heads import along_training, probes, repeated_random_tokens
 from devinterp_core.llc import coefficient_table
 from devinterp_core.sampler import sample_many

@@ -68,7 +68,7 @@ from devinterp_core.companion import claims, criteria, figures, intervals
 from devinterp_core.companion.criteria import Measured
 from devinterp_core.companion.drawings import rllc_head_specialization as drawings
 from devinterp_core.companion.glued import numbers
-from devinterp_core.companion.head_tables import sweep_by_model, trace_table
+from devinterp_core.companion.studies.head_tables import sweep_by_model, trace_table
 from devinterp_core.companion.output import cache_folder, output_folder
 from devinterp_core.companion.project import root
 from devinterp_core.companion.recorded import recorded_text_run

@@ -71,11 +71,11 @@ from devinterp_core.companion import claims, criteria, figures
 from devinterp_core.companion.criteria import Measured
 from devinterp_core.companion.drawings import tuned_lens as drawings
 from devinterp_core.companion.glued import numbers
-from devinterp_core.companion.lens_tables import bits_by_source, divergence_by_domain, per_byte, share_of_gain
-from devinterp_core.companion.lens_tables import transfer_table
-from devinterp_core.companion.lens_training import train_translators
+from devinterp_core.companion.studies.lens_tables import bits_by_source, divergence_by_domain, per_byte, share_of_gain
+from devinterp_core.companion.studies.lens_tables import transfer_table
+from devinterp_core.companion.studies.lens_training import train_translators
 from devinterp_core.companion.output import cache_folder, output_folder
-from devinterp_core.companion.package_texts import package_passages
+from devinterp_core.companion.studies.package_texts import package_passages
 from devinterp_core.companion.project import root
 from devinterp_core.companion.recorded import recorded_text_run
 from devinterp_core.lens.smollm2 import stand_in

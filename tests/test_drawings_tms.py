@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
-from devinterp_core.companion import superposition
 from devinterp_core.companion.drawings import tms_kgons, tms_phases
+from devinterp_core.companion.studies import superposition
 
 
 @pytest.fixture(autouse=True)

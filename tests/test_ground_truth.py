@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from devinterp_core import dln, potentials
-from devinterp_core.companion import deep_linear, ground_truth, intervals
+from devinterp_core.companion import intervals
 from devinterp_core.companion.estimates import row_of
+from devinterp_core.companion.studies import deep_linear, ground_truth
 from devinterp_core.sampler import sample
 
 

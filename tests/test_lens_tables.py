@@ -8,14 +8,14 @@ import pytest
 import torch
 from test_lens import random_lens
 
-from devinterp_core.companion.lens_tables import (
+from devinterp_core.companion.studies.lens_tables import (
     bits_by_source,
     divergence_by_domain,
     per_byte,
     share_of_gain,
     transfer_table,
 )
-from devinterp_core.companion.lens_training import train_translators
+from devinterp_core.companion.studies.lens_training import train_translators
 from devinterp_core.language import PassageStream
 from devinterp_core.lens import (
     LensModel,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from devinterp_core.companion.package_texts import _texts, package_passages
+from devinterp_core.companion.studies.package_texts import _texts, package_passages
 from devinterp_core.lens.smollm2 import stand_in
 
 

@@ -7,7 +7,8 @@ import torch
 import xarray as xr
 
 from devinterp_core import tms
-from devinterp_core.companion import intervals, posterior_phases
+from devinterp_core.companion import intervals
+from devinterp_core.companion.studies import posterior_phases
 
 
 def test_log_odds_cross_where_they_are_zero_whatever_the_noise():

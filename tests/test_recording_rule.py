@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from devinterp_core.companion.recording_rule import by_recording_rule
+from devinterp_core.companion.studies.recording_rule import by_recording_rule
 from devinterp_core.sampler import sample_many
 
 STEP, N_BETA, BATCH = 0.02, 20.0, 2
