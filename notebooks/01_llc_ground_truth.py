@@ -114,6 +114,7 @@ figures.show("fig-regular", drawings.regular, estimates=regular)
 # :alt: Two panels. Left, estimated against true learning coefficient of linear regressions on log axes, all four
 # :  methods on the identity line. Right, the ratio of estimate and closed form against dimension, scattered around one.
 #
+# % rests on: A regular model of $d$ parameters has $\lambda = d/2$
 # **Regular models have half the number of parameters as their coefficient, and every method finds it.** Left: estimate
 # against $d/2$ for linear regression, with the identity line. Right: estimate over the closed form at this $n$,
 # localiser and (for the two SGLD methods) step size; one marker a method, shifted sideways for legibility.
@@ -170,10 +171,10 @@ figures.show("fig-approach", drawings.approach, chains=approach, quadrature=line
 # :  markers sit on the lines from quadrature or slightly off them, and the lines with multiplicity two are still well
 # :  below their dashed limits at the right end.
 #
-# **The estimate follows the exact finite-temperature curve, which approaches the true coefficient slowly where the
-# multiplicity is two.** Markers: MALA on the population loss, {glue:text}`chains_approach` chains, with 95 % intervals;
-# lines: the same mean by quadrature; dashes at the right: $\lambda$. One colour and marker a monomial
-# $w_1^{k_1} w_2^{k_2}$, labelled $(k_1, k_2)$; $\gamma = 1$.
+# **The exact mean at finite temperature approaches the true coefficient slowly where the multiplicity is two.**
+# Markers: MALA on the population loss, {glue:text}`chains_approach` chains, with 95 % intervals; lines: the same mean
+# by quadrature; dashes at the right: $\lambda$. One colour and marker a monomial $w_1^{k_1} w_2^{k_2}$, labelled $(k_1,
+# k_2)$; $\gamma = 1$.
 # ```
 
 # %% tags=["hide-input"]
@@ -287,6 +288,7 @@ figures.show("fig-ordering", drawings.ordering, estimates=ordering)
 # :  line, horizontal lines mark the true values, and two short black bars, the exact posterior means, lie closer
 # :  together than the dots.
 #
+# % rests on: The estimate at the more degenerate point of the two-component potential is the smaller one
 # **Short chains order the two points; they do not measure the localised posterior.** Estimates at the origin
 # ($\lambda = 1/4$, dashed) and on the line ($\lambda = 1/2$, dotted) of the two-component potential; short black bars:
 # the exact mean of each localised posterior, by quadrature of the population loss; each grey segment joins the two
@@ -335,6 +337,8 @@ figures.show("fig-reduced-rank", drawings.reduced_rank, estimates=reduced_rank, 
 # :  reduced-rank models; the cases of multiplicity one end at zero, those of multiplicity two end below zero near a
 # :  dashed logarithmic curve.
 #
+# % rests on: Reduced-rank regression, case 1, even: $\lambda$
+# % rests on: Reduced-rank regression, case 1, odd: $\lambda$
 # **Reduced-rank regression in all cases of Aoyagi and Watanabe.** Estimate minus true $\lambda$ against $n\beta$;
 # filled markers: exact Gibbs draws, open markers: the gradient thermostat, at the smallest $n\beta$ only. The dashed
 # line is $-(m-1)/\log n\beta$ for $m = 2$: only the cases of that multiplicity are expected to lag behind. 16 chains,
@@ -415,9 +419,11 @@ figures.show("fig-mala", drawings.relu, here=mlp, same=rules[rules.rule == "afte
 # :  update lie above them at the largest number of samples, near and above a dashed line at half the number of
 # :  parameters.
 #
-# **Recorded by the paper's rule, SGLD gives the paper's values; recorded before the update, it exceeds half the number
-# of parameters at the largest $n$.** Small markers: one random network each, one chain of {glue:text}`mlp_steps` steps
-# without burn-in; large markers: medians over the networks; lines: the paper's means; dashed: half the number of
+# % rests on: ReLU network, n = 1000: by the paper's rule
+# % rests on: ReLU network, n = 10000: by the paper's rule
+# **Recorded by the paper's rule, SGLD comes near the paper's values; recorded before the update, it exceeds half the
+# number of parameters at the largest $n$.** Small markers: one random network each, one chain of {glue:text}`mlp_steps`
+# steps without burn-in; large markers: medians over the networks; lines: the paper's means; dashed: half the number of
 # parameters, which no learning coefficient exceeds. Chains this short have not equilibrated, as in the paper.
 # ```
 
@@ -471,6 +477,8 @@ figures.show("fig-hidden-heat", drawings.hidden_heat, estimates=heat, paper=pape
 # :alt: Dot plot with four columns. Estimates recorded before the update and on a fresh minibatch after it are equal and
 # :  high; those on the minibatch of the update are much lower and near those of MALA. Grey segments join one network.
 #
+# % rests on: The paper's rule of recording lowers the SGLD estimate of ReLU networks
+# % rests on: SGLD recorded on a fresh minibatch is hotter than MALA
 # **The heat is there, and the rule of recording hides it.** Estimates at the largest $n$ of one chain a network, by
 # when and on which minibatch the loss is recorded, and of MALA on {glue:text}`mala_inputs` inputs at the same $n\beta$;
 # grey: one network each; bars: 95 % interval of the mean. Crosses: the paper's SGLD and MALA.
@@ -513,6 +521,7 @@ figures.show("fig-sensitivity", drawings.sensitivity, chains=sensitivity, closed
 # :  curves, which are flat for small steps and rise steeply towards the stability limit, and lie lower for stronger
 # :  localisers.
 #
+# % rests on: Step size and localiser bias SGLD as the closed form says
 # **Step size and localiser bias the estimate as the closed form says.** Markers: SGLD on a quadratic loss of eight
 # directions (true $\lambda = 4$, dashed), 50 chains, bars are 95 % intervals; lines: the closed form. The horizontal
 # axis is the step size times the largest curvature; SGLD is unstable from 4.
