@@ -114,13 +114,13 @@ figures.show("fig-regular", drawings.regular, estimates=regular)
 # :alt: Two panels. Left, estimated against true learning coefficient of linear regressions on log axes, all four
 # :  methods on the identity line. Right, the ratio of estimate and closed form against dimension, scattered around one.
 #
-# % rests on: A regular model of $d$ parameters has $\lambda = d/2$
 # **Regular models have half the number of parameters as their coefficient, and every method finds it.** Left: estimate
 # against $d/2$ for linear regression, with the identity line. Right: estimate over the closed form at this $n$,
 # localiser and (for the two SGLD methods) step size; one marker a method, shifted sideways for legibility.
 # {glue:text}`n_regular` samples, 8 chains of {glue:text}`draws_regular` draws, one data set a dimension; bars:
 # 95 % intervals from effective draws, spread between chains and drift.
 # ```
+# % rests on: A regular model of $d$ parameters has $\lambda = d/2$
 
 # %% tags=["hide-input"]
 covered = ((regular.low <= regular.finite_n_truth) & (regular.finite_n_truth <= regular.high)).mean()
@@ -288,13 +288,13 @@ figures.show("fig-ordering", drawings.ordering, estimates=ordering)
 # :  line, horizontal lines mark the true values, and two short black bars, the exact posterior means, lie closer
 # :  together than the dots.
 #
-# % rests on: The estimate at the more degenerate point of the two-component potential is the smaller one
 # **Short chains order the two points; they do not measure the localised posterior.** Estimates at the origin
 # ($\lambda = 1/4$, dashed) and on the line ($\lambda = 1/2$, dotted) of the two-component potential; short black bars:
 # the exact mean of each localised posterior, by quadrature of the population loss; each grey segment joins the two
 # estimates of one data set of {glue:text}`n_monomial` samples. 8 SGLD chains of {glue:text}`steps_monomial` steps from
 # the point, without burn-in, too short to leave its neighbourhood; bars are standard errors of the chains.
 # ```
+# % rests on: The estimate at the more degenerate point of the two-component potential is the smaller one
 
 # %% tags=["hide-input"]
 share = intervals.share(ordered, ordering_repeats, "data sets")
@@ -337,13 +337,13 @@ figures.show("fig-reduced-rank", drawings.reduced_rank, estimates=reduced_rank, 
 # :  reduced-rank models; the cases of multiplicity one end at zero, those of multiplicity two end below zero near a
 # :  dashed logarithmic curve.
 #
-# % rests on: Reduced-rank regression, case 1, even: $\lambda$
-# % rests on: Reduced-rank regression, case 1, odd: $\lambda$
 # **Reduced-rank regression in all cases of Aoyagi and Watanabe.** Estimate minus true $\lambda$ against $n\beta$;
 # filled markers: exact Gibbs draws, open markers: the gradient thermostat, at the smallest $n\beta$ only. The dashed
 # line is $-(m-1)/\log n\beta$ for $m = 2$: only the cases of that multiplicity are expected to lag behind. 16 chains,
 # bars are 95 % intervals.
 # ```
+# % rests on: Reduced-rank regression, case 1, even: $\lambda$
+# % rests on: Reduced-rank regression, case 1, odd: $\lambda$
 
 # %% tags=["hide-input"]
 last = reduced_rank[(reduced_rank.n_beta == reduced_rank_n_betas[-1]) & (reduced_rank.sampler == "gibbs")]
@@ -419,13 +419,13 @@ figures.show("fig-mala", drawings.relu, here=mlp, same=rules[rules.rule == "afte
 # :  update lie above them at the largest number of samples, near and above a dashed line at half the number of
 # :  parameters.
 #
-# % rests on: ReLU network, n = 1000: by the paper's rule
-# % rests on: ReLU network, n = 10000: by the paper's rule
 # **Recorded by the paper's rule, SGLD comes near the paper's values; recorded before the update, it exceeds half the
 # number of parameters at the largest $n$.** Small markers: one random network each, one chain of {glue:text}`mlp_steps`
 # steps without burn-in; large markers: medians over the networks; lines: the paper's means; dashed: half the number of
 # parameters, which no learning coefficient exceeds. Chains this short have not equilibrated, as in the paper.
 # ```
+# % rests on: ReLU network, n = 1000: by the paper's rule
+# % rests on: ReLU network, n = 10000: by the paper's rule
 
 # %% tags=["hide-input"]
 both = mlp[mlp.num_samples <= mlp_mala_largest].pivot(
@@ -477,12 +477,12 @@ figures.show("fig-hidden-heat", drawings.hidden_heat, estimates=heat, paper=pape
 # :alt: Dot plot with four columns. Estimates recorded before the update and on a fresh minibatch after it are equal and
 # :  high; those on the minibatch of the update are much lower and near those of MALA. Grey segments join one network.
 #
-# % rests on: The paper's rule of recording lowers the SGLD estimate of ReLU networks
-# % rests on: SGLD recorded on a fresh minibatch is hotter than MALA
 # **The heat is there, and the rule of recording hides it.** Estimates at the largest $n$ of one chain a network, by
 # when and on which minibatch the loss is recorded, and of MALA on {glue:text}`mala_inputs` inputs at the same $n\beta$;
 # grey: one network each; bars: 95 % interval of the mean. Crosses: the paper's SGLD and MALA.
 # ```
+# % rests on: The paper's rule of recording lowers the SGLD estimate of ReLU networks
+# % rests on: SGLD recorded on a fresh minibatch is hotter than MALA
 
 # %% tags=["hide-input"]
 sheet.claim(
@@ -521,11 +521,11 @@ figures.show("fig-sensitivity", drawings.sensitivity, chains=sensitivity, closed
 # :  curves, which are flat for small steps and rise steeply towards the stability limit, and lie lower for stronger
 # :  localisers.
 #
-# % rests on: Step size and localiser bias SGLD as the closed form says
 # **Step size and localiser bias the estimate as the closed form says.** Markers: SGLD on a quadratic loss of eight
 # directions (true $\lambda = 4$, dashed), 50 chains, bars are 95 % intervals; lines: the closed form. The horizontal
 # axis is the step size times the largest curvature; SGLD is unstable from 4.
 # ```
+# % rests on: Step size and localiser bias SGLD as the closed form says
 
 # %% tags=["hide-input"]
 error = (sensitivity.estimate / sensitivity.exact - 1).abs().max()

@@ -163,7 +163,6 @@ figures.show("fig-dln-estimated-true", drawings.estimated_true, estimates=chains
 # :  identity line in both. Some of the gradient chains in classes 10K and 100K lie well off it; the right plot, of
 # :  exact draws, has no points of class 100K. Grey crosses at half the number of parameters lie far above.
 #
-# % rests on: Median absolute relative error of gradient chains in class 1K at most
 # **In class 1K the estimates lie near the truth, far below half the number of parameters.** Estimated against true
 # learning coefficient of random deep linear networks, one point a network; the line is the identity. Left: gradient
 # chains from the true parameter at the paper's temperature and localiser ({glue:text}`num_chains` chains of up to
@@ -171,6 +170,7 @@ figures.show("fig-dln-estimated-true", drawings.estimated_true, estimates=chains
 # `100K`. Bars are nominal 95 % intervals. Crosses mark half the number of parameters of each network, what
 # a regular model would have.
 # ```
+# % rests on: Median absolute relative error of gradient chains in class 1K at most
 #
 # ## Relative errors by class
 #
@@ -383,12 +383,12 @@ figures.show("fig-dln-rescaling", drawings.rescaling, estimates=rescaling)
 # :  step size diverges away from scale one; with a step size adapted to the curvature its estimate falls on both sides
 # :  of scale one.
 #
-# % rests on: The estimate does not depend on a rescaling of a ReLU layer
 # Estimated learning coefficient of one ReLU network (10-20-10 units, six of the hidden ones copies of another) whose
 # hidden layer is scaled by $s$, with the same random numbers at every $s$. Squares at the top edge: every chain
 # diverged. Bars are 95 % intervals of four chains of {glue:text}`rescale_steps` steps, the first half discarded; step
 # size, batch and absence of a localiser are the paper's.
 # ```
+# % rests on: The estimate does not depend on a rescaling of a ReLU layer
 
 # %% tags=["hide-input"]
 flat = rescaling[rescaling["sampler"] == "co-scaled"]["estimate"]

@@ -162,12 +162,12 @@ figures.show("fig-energy-levels", drawings.energy_levels, curves=curves, levels=
 # :alt: Line charts of loss against training step for three numbers of features. Curves run along horizontal grey levels
 # :  and drop steeply from one level to a lower one.
 #
-# % rests on: SGD spends nearly all of its time at k-gons
 # **SGD falls down a ladder of k-gons.** Population loss of every run against SGD steps (log scale), for each number of
 # features $c$; grey lines are the losses of the k-gon critical points, named at the right. Blue: initial biases nearly
 # zero; orange dashed: standard normal biases. {glue:text}`num_runs_smaller` runs of each kind for the smaller models,
 # {glue:text}`num_runs` for the main one, each with its own data; single runs, no averaging.
 # ```
+# % rests on: SGD spends nearly all of its time at k-gons
 #
 # Vertical stretches are short: jumps take little time compared with the rests between them. How much time exactly, and
 # how much would a curve that ignores the ladder spend there by chance? The second number is the part of the range of
@@ -189,12 +189,12 @@ figures.show("fig-time-on-level", drawings.time_on_level, shares=shares[shares.c
 # :alt: Bar chart with one group per k-gon level and a last group for checkpoints off every level; the off group is
 # :  small, and four-gons and five-gons hold most of the time.
 #
-# % rests on: SGD spends nearly all of its time at k-gons
 # **Nearly all time is spent on a k-gon.** Share of evenly spaced checkpoints of the main model
 # ({glue:text}`num_checkpoints` of each of {glue:text}`num_runs` runs of each kind of start) whose population loss lies
 # within {glue:text}`level_tolerance` of each level; *off* is every other checkpoint. The number above a bar counts the
 # runs that were seen on that level at least once.
 # ```
+# % rests on: SGD spends nearly all of its time at k-gons
 #
 # From normal biases a share of {glue:text}`share_on_level:.3f` of the checkpoints is on a level, where chance would
 # give {glue:text}`share_by_chance:.3f`; and of those, a share of {glue:text}`geometry_agrees:.3f` has the very polygon,
@@ -287,7 +287,6 @@ figures.show("fig-opposing-staircases", drawings.opposing_staircases, curves=cur
 # :alt: Four pairs of panels sharing the training step axis. In the upper row the loss steps down; in the lower row the
 # :  estimated learning coefficient steps up at the same places.
 #
-# % rests on: When SGD jumps to a lower level the LLC estimate does not fall
 # **Opposing staircases.** Top: population loss of single runs of the main model, grey lines the levels on which they
 # rest; bottom: LLC estimated at {glue:text}`num_picked` checkpoints of each. The runs are those with the most rests,
 # {glue:text}`num_followed` from each kind of start (initial biases nearly zero, then normal); most have a single jump.
@@ -295,6 +294,7 @@ figures.show("fig-opposing-staircases", drawings.opposing_staircases, curves=cur
 # errors (often smaller than the dot); filled: on a level, open: between levels; black lines: mean over each rest.
 # Negative estimates mean that the chains found lower ground.
 # ```
+# % rests on: When SGD jumps to a lower level the LLC estimate does not fall
 
 # %% tags=["hide-input", "remove-output"]
 figures.show("fig-jumps", drawings.jumps, jumps=jumps, levels=main_levels[["label", "loss"]])
@@ -305,12 +305,12 @@ figures.show("fig-jumps", drawings.jumps, jumps=jumps, levels=main_levels[["labe
 # :alt: Arrows in a plane with loss on the horizontal axis, falling to the right, and the estimated learning coefficient
 # :  on the vertical axis. Most arrows point to the upper right; dotted ones are closer to level.
 #
-# % rests on: When SGD jumps to a lower level the LLC estimate does not fall
 # **Loss and LLC before and after each jump.** {glue:text}`num_jumps` jumps of the main model, as arrows from the rest
 # before to the rest after: loss of the level against LLC estimate at the middle of the rest ({glue:text}`llc_chains`
 # chains of {glue:text}`llc_draws` steps each). Solid blue arrows: the LLC estimate rises by more than two standard
 # errors of the difference; dashed orange: it falls by more; dotted: neither.
 # ```
+# % rests on: When SGD jumps to a lower level the LLC estimate does not fall
 
 # %% tags=["hide-input"]
 rising = intervals.share(num_rising, num_jumps, "jumps").interval if num_jumps else (0.0, 1.0)

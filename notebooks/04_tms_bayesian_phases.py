@@ -120,7 +120,6 @@ figures.show("fig-phase-diagram", drawings.phase_diagram, probabilities=plotted,
 # :  nearly everything; with five features the 5-gon replaces the 4-gon early; with six features the 5-gon replaces the
 # :  4-gon and then the 6-gon replaces the 5-gon, somewhat to the left of a dotted line.
 #
-# % rests on: Given the population loss, the 5-gon and the 6-gon cross between 500 and 600 samples
 # **The posterior moves to polygons with more vertices as samples accumulate.** Posterior probability that the convex
 # hull of the columns has $k$ vertices, against the number of samples $n$ under unit-variance noise (lower axis) or with
 # the likelihood $e^{-nL}$ (upper axis), for each number of features $c$. Population loss, standard normal prior.
@@ -128,6 +127,7 @@ figures.show("fig-phase-diagram", drawings.phase_diagram, probabilities=plotted,
 # the runs. Dotted: the transition from 5-gon to 6-gon that the paper predicts from its leading free-energy formula,
 # drawn at the paper's number on the lower axis.
 # ```
+# % rests on: Given the population loss, the 5-gon and the 6-gon cross between 500 and 600 samples
 #
 # ### Where the phases cross
 #
@@ -258,7 +258,6 @@ figures.show("fig-free-energy", drawings.free_energy, differences=gap, formulas=
 # :  and far left of the leading formula in the matching units. Right: differences of log evidence fall towards zero as
 # :  the sample size grows.
 #
-# % rests on: SMC's log evidence tends to that of Laplace's method
 # **The leading formula misses a constant of several nats; with all constants the evidence agrees as samples
 # accumulate.** Left: free energy of the 6-gon minus that of the 5-gon against the number of samples $n$ under
 # unit-variance noise; the phase transition is at zero. Points: SMC, minus the log-odds of the hull sizes, mean and
@@ -266,6 +265,7 @@ figures.show("fig-free-energy", drawings.free_energy, differences=gap, formulas=
 # Right: log evidence of SMC minus that of Laplace's method (5-gon and 6-gon together), mean and range over the runs,
 # tends to zero as the posterior becomes regular. Six features, population loss.
 # ```
+# % rests on: SMC's log evidence tends to that of Laplace's method
 
 # %% tags=["hide-input"]
 sheet.claim(
@@ -403,13 +403,13 @@ figures.show(
 # :  the share of runs with four vertices falls slowly while five rises and six stays at zero. Right, posterior
 # :  probabilities pass from five to six vertices as samples accumulate.
 #
-# % rests on: Of SGD runs on a 5-gon at most one in ten
 # **SGD falls from 4-gons to 5-gons and stays; the posterior goes on to the 6-gon.** Left: population loss along
 # {glue:text}`num_sgd_runs` runs of SGD from 4-gons, with the k-gon levels as dashed lines, dotted where outputs of a
 # 4-gon are dead. Middle: share of these runs whose columns have a hull of $k$ vertices, against the training step;
 # bands: Clopper-Pearson 95 % intervals over the runs. Right: posterior probability of $k$ against the number of samples
 # under unit-variance noise, mean and range over SMC runs. Six features throughout.
 # ```
+# % rests on: Of SGD runs on a 5-gon at most one in ten
 #
 # Where the runs that start at the 5-gon end, by their sixth feature at the start:
 

@@ -242,8 +242,6 @@ figures.show(
 # :  ridge has a shallow minimum. In distribution the distances to both predictors fall, and for sixteen tasks they end
 # :  equal, far above zero.
 #
-# % rests on: Recorded run, D = 8: At M = 16 the loss out of distribution rises after its minimum
-# % rests on: Recorded run, D = 8: At large M the loss out of distribution does not rise
 # **In eight dimensions, how near to ridge, how near to dMMSE?** Recorded run; three seeds of each $M$, eight of sixteen
 # tasks (five were added after the first three had left the interval wide). Top left: loss on Gaussian tasks against
 # training step, one line a model; circles: critical steps; dashed: ridge. Top right: cross-fitted rise of that loss
@@ -252,6 +250,8 @@ figures.show(
 # $\mathrm{dMMSE}_M$ (dashed) for the intermediate $M$, mean over seeds, out of distribution (left) and on each model's
 # own distribution (right); thin vertical lines: mean critical steps.
 # ```
+# % rests on: Recorded run, D = 8: At M = 16 the loss out of distribution rises after its minimum
+# % rests on: Recorded run, D = 8: At large M the loss out of distribution does not rise
 #
 # ## In four dimensions
 #

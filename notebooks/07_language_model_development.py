@@ -248,8 +248,6 @@ figures.show(
 # :alt: Two rows of three panels. The loss falls in all. The learning coefficient rises throughout in our two worlds,
 # :  one blue stage each; in the paper's column it falls within a narrow orange stage.
 #
-# % rests on: The synthetic language: over training the LLC rises
-# % rests on: The text model: over training the LLC rises
 # **Loss and learning coefficient along training.** Test loss (top) and LLC (bottom) against the training step: models
 # of the synthetic language ({glue:text}`num_seeds` seeds, trained here); prose and code without repeats (one seed,
 # recorded checkpoints of a model half of whose training sequences had repeats); and the paper's published values. Thin
@@ -257,6 +255,8 @@ figures.show(
 # mean LLC, blue where it rises (type A), orange where it falls (type B); in the paper's column its own stages, of which
 # neighbours of one type are not told apart.
 # ```
+# % rests on: The synthetic language: over training the LLC rises
+# % rests on: The text model: over training the LLC rises
 
 # %% tags=["hide-input"]
 for name, title in titles.items():
@@ -312,14 +312,14 @@ figures.show("fig-language-behaviour", drawings.behaviour, curves=curves, entrop
 # :alt: Two rows of four line charts. The bigram score dips to a minimum early and rises again; n-gram losses fall; the
 # :  in-context score falls and the positional gap rises later.
 #
-# % rests on: The synthetic language: positions become useful after the bigrams
-# % rests on: The synthetic language: the in-context score falls when
 # **What the models can do**, in the two worlds (rows: synthetic language, mean over {glue:text}`num_seeds` seeds with
 # the range as a band; prose and code, one seed). From the left: bigram score (dashed: entropy of the corpus' bigrams,
 # below which it cannot go but for the contexts, which the score weights as the test sequences have them and the entropy
 # as the corpus has); loss on the last token of common 3-grams (blue) and 4-grams (orange); in-context score; positional
 # gap.
 # ```
+# % rests on: The synthetic language: positions become useful after the bigrams
+# % rests on: The synthetic language: the in-context score falls when
 
 # %% tags=["hide-input"]
 for name, part in by_world.items():
@@ -452,13 +452,13 @@ figures.show("fig-language-rules", drawings.rules, rules=rules)
 # :alt: Left, loss by kind of rule: bigrams and trigrams fall first, then brackets, then bound names steeply; skip rules
 # :  stay high. Right, the count of memorised rules rises to somewhat more than half of those that could be counted.
 #
-# % rests on: The synthetic language: most multigrams are memorised at the end
 # **What each rule of the synthetic language costs.** Left: loss on the tokens made by the kinds of rules that can be
 # learned (words by bigrams, trigram and skip-trigram rules, words bound to names, copies of a segment, closing
 # brackets) against the training step, mean over {glue:text}`num_seeds` seeds, band: their range. Right: number of
 # multigram rules that are memorised (mean probability of the forced token above one half), of those that occur at least
 # three times in the evaluation sequences (dashed), most of which are trigram rules; one line for each seed.
 # ```
+# % rests on: The synthetic language: most multigrams are memorised at the end
 
 # %% tags=["hide-input"]
 binding = np.array([halfway_step(own.step.to_numpy(), own.loss_binding.to_numpy()) for _, own in rules.groupby("seed")])

@@ -356,13 +356,13 @@ figures.show("fig-rllc-sweep", drawings.sweep, models=sweep)
 # :  rise, multigram heads most steeply. Right, the memorised share rises with the number of rules; prefix matching is
 # :  highest at few to middling numbers and low at many.
 #
-# % rests on: The more rules the language has, the higher the wrLLC of multigram heads
 # **The order of the head types against how much there is to memorise** (recorded). Left and middle: mean final wrLLC of
 # the heads of each role in layer 0 and layer 1, one point a model, two models for each number of rules; lines: their
 # mean. Right: share of the multigram rules that are memorised and the best head's prefix matching: training is as long
 # for all, and at both ends of the sweep there are models in which no induction head has formed. The skip rules stay as
 # many and are hardly learned, so that the share rises with the trigram rules' part of all rules.
 # ```
+# % rests on: The more rules the language has, the higher the wrLLC of multigram heads
 
 # %% tags=["hide-input"]
 thresholds = {"prefix_matching": 0.3, "previous_token": 0.2, "current_token": 0.3}
@@ -440,12 +440,12 @@ figures.show("fig-rllc-text-curves", drawings.text_curves, curves=text_curves)
 # :  head starts among the lowest and ends highest, by most on code; in layer 0 two heads pull away from the others late
 # :  in training.
 #
-# % rests on: The text model: on code the induction heads are above
 # **wrLLC of every head of the text model over training** (recorded), refined by data: prose, code, both, none with
 # repeats; rows: layers; one curve a head, coloured by its type at the end. One model, two chains a head, draws as in
 # the run's provenance; bars: one standard error, which for differences between heads is too large, as all met the same
 # minibatches.
 # ```
+# % rests on: The text model: on code the induction heads are above
 
 # %% tags=["hide-input"]
 last = text_curves[text_curves.step == last_step]

@@ -155,8 +155,6 @@ figures.show("fig-lens-bits", drawings.bits, layers=layers, paper=paper["perplex
 # :  tuned lens falls steadily from the first layer to the model's own loss; least squares lies between, near the tuned
 # :  lens. In the published models the logit lens falls earlier.
 #
-# % rests on: The tuned lens predicts the next token better than the logit lens at every layer
-# % rests on: The tuned lens gets better from layer to layer
 # **Bits per byte by layer.** Left and middle: SmolLM2 on held-out presidential addresses and sources of a Python
 # package, the domain of the translators' training, a few hundred tokens of each; bands: 95 % bootstrap interval over
 # sequences. Red, dashed: logit lens; grey, dotted: translators by least squares alone (recorded with the translators'
@@ -164,6 +162,8 @@ figures.show("fig-lens-bits", drawings.bits, layers=layers, paper=paper["perplex
 # depth, dashed for the logit lens and solid for the tuned lens (of Pythia only that is known), and SmolLM2 on both
 # texts in black, which are not the Pile. Vertical axis: log scale. One training of the translators.
 # ```
+# % rests on: The tuned lens predicts the next token better than the logit lens at every layer
+# % rests on: The tuned lens gets better from layer to layer
 
 # %% tags=["hide-input"]
 inner = by_sequence[by_sequence.layer < depth]
@@ -270,13 +270,13 @@ figures.show("fig-lens-bias", drawings.bias, here=bias, paper=published)
 # :alt: Two line charts of bias by layer on a log scale. In both the logit lens is far above the tuned lens at every
 # :  layer drawn, and both fall towards the end.
 #
-# % rests on: The tuned lens is less biased than the logit lens at every layer
 # **Bias by layer**: $\mathrm{KL}(\bar p \,\|\, \bar q_l)$ of the mean distributions over tokens, in bits (log scale),
 # logit lens red and dashed, tuned lens blue. Left: SmolLM2 on the held-out text. Right: the paper's
 # [GPT-Neo-2.7B]{.paper}. The means on the left are over far fewer tokens than the paper's, the same for model and lens:
 # few tokens inflate a bias, so that its level here is an upper estimate. One training of the translators, no error
 # bars.
 # ```
+# % rests on: The tuned lens is less biased than the logit lens at every layer
 
 # %% tags=["hide-input"]
 half, theirs = bias.loc[depth // 2], published.loc[15]
@@ -315,13 +315,13 @@ figures.show("fig-lens-transfer", drawings.transfer, pairs=pairs)
 # :alt: Two heat maps with alike blocks along the diagonal, and a scatter plot in which the penalty falls as the
 # :  similarity of covariances grows.
 #
-# % rests on: The transfer penalty falls with the similarity of the layers' covariances (pairs of different layers only)
 # **Transfer penalty.** Left: what the translator of one layer (row) loses on the states of another (column) against
 # that layer's own, nats a token, mean over {glue:text}`num_sequences` sequences of {glue:text}`transfer_length` tokens;
 # the darkest colour stands for 8 and more. Middle: similarity of the layers' covariances without their two largest
 # principal components. Right: one against the other, a dot for each pair of different layers (vertical axis linear near
 # zero, then logarithmic); vertical lines: 95 % bootstrap interval over sequences.
 # ```
+# % rests on: The transfer penalty falls with the similarity of the layers' covariances (pairs of different layers only)
 
 # %% tags=["hide-input"]
 for cells, who, kind in (
@@ -587,7 +587,6 @@ figures.show("fig-lens-development", drawings.development, layers=along, shares=
 # :alt: Line charts of bits per byte against the training step. The tuned lens of each layer falls and levels off early
 # :  for the embedding, later for the first block; the logit lens stays above it.
 #
-# % rests on: At the end of training the tuned lens reads more from each layer of the text model
 # **A lens along training.** Bits per byte of held-out prose and code at each layer of the two-layer text model (left:
 # its embedding; middle: after the first block) against the training step, logit lens red and dashed, tuned lens blue,
 # translators fitted anew at each of {glue:text}`num_checkpoints` recorded checkpoints; black: the model. Right: share
@@ -595,6 +594,7 @@ figures.show("fig-lens-development", drawings.development, layers=along, shares=
 # a twentieth of the start. Bands: 95 % bootstrap interval over {glue:text}`text_sequences` sequences. One model. Step 0
 # is drawn at the left edge.
 # ```
+# % rests on: At the end of training the tuned lens reads more from each layer of the text model
 
 # %% tags=["hide-input"]
 last = development[(development.step == kept[-1]) & (development.layer < last_layer)]
