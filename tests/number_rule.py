@@ -20,6 +20,7 @@ from pathlib import Path
 
 PAPER = re.compile(r"\[(?:[^\[\]]|\[[^\[\]]*\])*\]\{[^}]*\.paper[^}]*\}")
 CODE_BLOCK = re.compile(r"^(```+|~~~+).*?^\1\s*$", re.M | re.S)
+COMMENT = re.compile(r"^%.*$", re.M)  # of Markdown, which no reader sees
 CODE_SPAN = re.compile(r"(?:\{[\w:.-]+\})?(`+)(?!`).+?(?<!`)\1(?!`)", re.S)
 LINK_TARGET = re.compile(r"\]\([^)]*\)|<https?://[^>]*>|https?://\S+")
 MATH = re.compile(r"\$\$.+?\$\$|(?<![\\$])\$[^$]+\$", re.S)
@@ -37,7 +38,7 @@ FREE_COLUMN = re.compile(r"\s*(paper|published|closed form)", re.I)
 
 def typed_numbers(markdown: str) -> list[str]:
     """The numbers in `markdown` that the rule refuses, each with a few characters around it."""
-    text = PAPER.sub(" ", CODE_BLOCK.sub(" ", markdown))
+    text = PAPER.sub(" ", COMMENT.sub(" ", CODE_BLOCK.sub(" ", markdown)))
     text = _without_free_columns(CODE_SPAN.sub(" ", text))
     found = []
     for formula in MATH.findall(text):
