@@ -463,9 +463,9 @@ sheet.verdicts()
 # ### The hidden heat
 #
 # At the largest $n$ the minibatches heat the chain: their noise adds to that of the step. The paper's SGLD and MALA
-# agree there all the same, since its rule of recording takes about as much away as the heat adds: to leading order
-# $\tfrac{\epsilon}{2} (n\beta)^2 \operatorname{tr} \operatorname{Cov}(\nabla L_B)$, by which a minibatch's loss is
-# lower after the step that it made.
+# nearly agree there. Its rule of recording is part of the reason: it takes a good part of the heat away again, though
+# here not all of it. To leading order it takes $\tfrac{\epsilon}{2} (n\beta)^2 \operatorname{tr}
+# \operatorname{Cov}(\nabla L_B)$, by which a minibatch's loss is lower after the step that it made.
 
 # %% tags=["hide-input", "remove-output"]
 heat = at_largest.reset_index().melt(id_vars="model", var_name="rule", value_name="estimate")
@@ -474,12 +474,13 @@ figures.show("fig-hidden-heat", drawings.hidden_heat, estimates=heat, paper=pape
 # %% [markdown]
 # ```{glue:figure} fig-hidden-heat
 # :name: fig-hidden-heat
-# :alt: Dot plot with four columns. Estimates recorded before the update and on a fresh minibatch after it are equal and
-# :  high; those on the minibatch of the update are much lower and near those of MALA. Grey segments join one network.
+# :alt: Dot plot with four columns. Estimates recorded before the update and on a fresh minibatch after it are equal
+# :  and high; those on the minibatch of the update are lower, and in every network still above those of MALA. Grey
+# :  segments join one network.
 #
-# **The heat is there, and the rule of recording hides it.** Estimates at the largest $n$ of one chain a network, by
-# when and on which minibatch the loss is recorded, and of MALA on {glue:text}`mala_inputs` inputs at the same $n\beta$;
-# grey: one network each; bars: 95 % interval of the mean. Crosses: the paper's SGLD and MALA.
+# **SGLD is hotter than MALA, and the rule of recording hides part of it.** Estimates at the largest $n$ of one chain a
+# network, by when and on which minibatch the loss is recorded, and of MALA on {glue:text}`mala_inputs` inputs at the
+# same $n\beta$; grey: one network each; bars: 95 % interval of the mean. Crosses: the paper's SGLD and MALA.
 # ```
 # % rests on: The paper's rule of recording lowers the SGLD estimate of ReLU networks
 # % rests on: SGLD recorded on a fresh minibatch is hotter than MALA

@@ -160,13 +160,14 @@ figures.show("fig-dln-estimated-true", drawings.estimated_true, estimates=chains
 # ```{glue:figure} fig-dln-estimated-true
 # :name: fig-dln-estimated-true
 # :alt: Two log-log scatter plots of estimated against true learning coefficient. The points of class 1K lie along the
-# :  identity line in both. Some of the gradient chains in classes 10K and 100K lie well off it; the right plot, of
-# :  exact draws, has no points of class 100K. Grey crosses at half the number of parameters lie far above.
+# :  identity line, but for one of the exact draws, which lies above it with a bar that leaves the frame. Some of
+# :  the gradient chains in classes 10K and 100K lie well off it; the right plot, of exact draws, has no points of
+# :  class 100K. Grey crosses at half the number of parameters lie far above.
 #
-# **In class 1K the estimates lie near the truth, far below half the number of parameters.** Estimated against true
-# learning coefficient of random deep linear networks, one point a network; the line is the identity. Left: gradient
-# chains from the true parameter at the paper's temperature and localiser ({glue:text}`num_chains` chains of up to
-# {glue:text}`longest` steps, the first half discarded). Right: exact draws at the larger $n\beta$, without class
+# **In class 1K gradient chains are mostly near the truth.** Estimated against true learning coefficient of random deep
+# linear networks, one point a network; the line is the identity. Left: gradient chains from the true parameter at the
+# paper's temperature and localiser ({glue:text}`num_chains` chains of up to {glue:text}`longest` steps, the first half
+# discarded). Right: exact draws at the larger $n\beta$, without class
 # `100K`. Bars are nominal 95 % intervals. Crosses mark half the number of parameters of each network, what
 # a regular model would have.
 # ```
@@ -199,7 +200,8 @@ figures.show("fig-dln-relative-error", drawings.relative_error, estimates=errors
 # ```{glue:figure} fig-dln-relative-error
 # :name: fig-dln-relative-error
 # :alt: Strip chart of relative errors in three panels, one a size class. Errors of the published protocol scatter,
-# :  those of gradient chains vary with the network, those of exact draws at large temperature parameter lie on zero.
+# :  those of gradient chains vary with the network, those of exact draws at large temperature parameter lie close
+# :  to zero, but for one triangle on the edge in the smallest class.
 #
 # Relative error of the estimate, one point a network, by class and sampler; the short bar is the median. The published
 # protocol is shown as recorded from one long run on the same networks, and as run here on a single one. Points outside
@@ -244,9 +246,9 @@ sheet.verdicts()
 # exact draws at large $n\beta$ cover it for {glue:text}`covered_limit_1K:.0f` % of the networks, those at the paper's
 # $n\beta$ for {glue:text}`covered_exact_1K:.0f` %, the gradient chains for {glue:text}`covered_gradient_1K:.0f` %.
 #
-# Half of the exact chains start at $w^*$, half over-dispersed at the localiser. At the larger $n\beta$ the two halves
-# have not met after these draws (R-hat above {glue:text}`agreement`) in {glue:text}`split_limit_1K:.0f` networks of
-# class 1K and {glue:text}`split_limit_10K:.0f` of class 10K: chains from one side would not have shown it, and the
+# Half of the exact chains start at $w^*$, half over-dispersed at the localiser. Networks whose two halves have not met
+# after these draws at the larger $n\beta$ (R-hat above {glue:text}`agreement`): {glue:text}`split_limit_1K:.0f` in
+# class 1K, {glue:text}`split_limit_10K:.0f` in class 10K; chains from one side would not have shown it, and the
 # intervals of these networks are wide for that reason.
 #
 # The R-hat of the gradient chains is {glue:text}`r_hat_gradient_1K:.2f` in class 1K and
@@ -312,8 +314,8 @@ sheet.verdicts()
 #   + \lambda_{\text{RRR}}(H_1 - r, H_2 - r_3, H_3 - r_3; 0).$$
 #
 # Which of the two does the estimator report? Whichever the localiser admits. With a wide localiser the posterior finds
-# the most singular part of the fibre; with a narrow one and a large enough $n\beta$ it stays at $w^*$ and returns the
-# local value; with a narrow one and too small $n\beta$ the loss cannot be seen inside the localiser at all, and the
+# the most singular part of the fibre; with a narrower one and a large enough $n\beta$ it stays at $w^*$ and comes near
+# the local value; with a narrow one and too small $n\beta$ the loss cannot be seen inside the localiser at all, and the
 # estimate falls below both. Furman and Lau's $\gamma = 1$ belongs to the first case once the chain is long enough.
 
 # %%
@@ -331,9 +333,9 @@ figures.show("fig-dln-localization", drawings.localization, means=locality, leve
 # %% [markdown]
 # ```{glue:figure} fig-dln-localization
 # :name: fig-dln-localization
-# :alt: Line chart. For wide localisers all curves lie on the lower horizontal line, Aoyagi's value; as the localiser
-# :  narrows the curve of the largest temperature parameter rises to the upper line, the local value, and falls again.
-# :  Curves of smaller temperature parameter fall before they reach it.
+# :alt: Line chart. For wide localisers all curves lie near the lower horizontal line, Aoyagi's value; as the localiser
+# :  narrows the curve of the largest temperature parameter rises to near the upper line, the local value, and falls
+# :  again. Curves of smaller temperature parameter turn down at lower values.
 #
 # **What the localiser does to the coefficient that is found.** Exact posterior mean against the localiser for one
 # network whose true parameter is not the most singular of its fibre, at several $n\beta$. Horizontal lines: Aoyagi's
@@ -365,9 +367,9 @@ sheet.verdicts()
 # magnitude of $s$. The trap: their sampler is preconditioned by $s^2$ and $1/s^2$, so that with the same random numbers
 # it walks the *same* path at every $s$, and the invariance holds by construction. Here the same thing takes one line
 # and no change to the sampler: `dln.CoScaled` hands it the coordinates $z = w / s$. Plain SGLD beside it, isotropic in
-# $w$, is not invariant: at the unscaled step size it diverges, and at a step size that keeps the same distance from
-# instability it moves too little in the same number of steps. $\lambda$ is invariant; an estimate is, if its metric
-# moves with $s$.
+# $w$, is not invariant: far from $s = 1$ it diverges at the unscaled step size, and at a step size that keeps the same
+# distance from instability it moves too little in the same number of steps. $\lambda$ is invariant; an estimate is, if
+# its metric moves with $s$.
 
 # %%
 relu = dln.redundant_relu_network(10, 20, 10, seed=seed)
@@ -385,8 +387,8 @@ figures.show("fig-dln-rescaling", drawings.rescaling, estimates=rescaling)
 #
 # Estimated learning coefficient of one ReLU network (10-20-10 units, six of the hidden ones copies of another) whose
 # hidden layer is scaled by $s$, with the same random numbers at every $s$. Squares at the top edge: every chain
-# diverged. Bars are 95 % intervals of four chains of {glue:text}`rescale_steps` steps, the first half discarded; step
-# size, batch and absence of a localiser are the paper's.
+# diverged. Bars are 95 % intervals of four chains of {glue:text}`rescale_steps` steps, the first half discarded, which
+# have not equilibrated; step size, batch and absence of a localiser are the paper's.
 # ```
 # % rests on: The estimate does not depend on a rescaling of a ReLU layer
 

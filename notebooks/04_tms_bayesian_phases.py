@@ -321,8 +321,8 @@ figures.show("fig-actual-data", drawings.actual_data, sets=spread, population=po
 # :alt: Posterior probability of the 6-gon against sample size. Thin coloured lines, one a data set, scatter widely
 # :  around and mostly below a black population curve.
 #
-# **With actual data the 6-gon wins later, and when depends on the data set.** Posterior probability of a hull with six
-# vertices against the number of samples $n$ under unit-variance noise. Each thin line is one of
+# **With actual data the 6-gon mostly wins later, and when depends on the data set.** Posterior probability of a hull
+# with six vertices against the number of samples $n$ under unit-variance noise. Each thin line is one of
 # {glue:text}`num_data_sets` nested data sets, by {glue:text}`num_data_runs` SMC run of {glue:text}`num_data_particles`
 # particles each (of several, points are the mean and bars the range). Black: the population-loss posterior of the first
 # figure. Six features.
@@ -400,12 +400,12 @@ figures.show(
 # ```{glue:figure} fig-sgd-and-posterior
 # :name: fig-sgd-and-posterior
 # :alt: Three panels. Left, loss curves of SGD fall in steps onto dashed levels and stop above the 6-gon level. Middle,
-# :  the share of runs with four vertices falls slowly while five rises and six stays at zero. Right, posterior
-# :  probabilities pass from five to six vertices as samples accumulate.
+# :  the share of runs with four vertices falls late, to about four in five, while five rises to about one in five
+# :  and six stays at zero. Right, posterior probabilities pass from five to six vertices as samples accumulate.
 #
-# **SGD falls from 4-gons to 5-gons and stays; the posterior goes on to the 6-gon.** Left: population loss along
-# {glue:text}`num_sgd_runs` runs of SGD from 4-gons, with the k-gon levels as dashed lines, dotted where outputs of a
-# 4-gon are dead. Middle: share of these runs whose columns have a hull of $k$ vertices, against the training step;
+# **Some runs of SGD fall from 4-gons to 5-gons, none goes on to the 6-gon; the posterior does.** Left: population loss
+# along {glue:text}`num_sgd_runs` runs of SGD from 4-gons, with the k-gon levels as dashed lines, dotted where outputs
+# of a 4-gon are dead. Middle: share of these runs whose columns have a hull of $k$ vertices, against the training step;
 # bands: Clopper-Pearson 95 % intervals over the runs. Right: posterior probability of $k$ against the number of samples
 # under unit-variance noise, mean and range over SMC runs. Six features throughout.
 # ```
@@ -443,12 +443,12 @@ sheet.claim(
 sheet.verdicts()
 
 # %% [markdown]
-# The mechanism is the same in both phases: they are minima. At $5$ the output of the sixth feature is dead and no other
-# output sees it, so neither its column nor its bias has a gradient: on their own data it is exactly zero in
-# {glue:text}`num_still` of the {glue:text}`num_dead` runs that end there, and SGD, noise included, leaves the feature
-# where it is. The Hessian of the population loss has {glue:text}`num_flat` flat directions (the rotation and the three
-# coordinates of that feature), all others rise, with eigenvalues from {glue:text}`least_dead:.4f`. At $5^+$ the flat
-# directions are {glue:text}`num_flat_alive` (the rotation), the others rise from {glue:text}`least_alive:.4f`.
+# The mechanism is the same in both phases: they are minima. At $5$ the output of the sixth feature is dead. Where no
+# other output sees it either, neither its column nor its bias has a gradient: on their own data it is exactly zero in
+# {glue:text}`num_still` of the {glue:text}`num_dead` runs that end there, and in these SGD, noise included, leaves the
+# feature where it is. The Hessian of the population loss has {glue:text}`num_flat` flat directions (the rotation and
+# the three coordinates of that feature), all others rise, with eigenvalues from {glue:text}`least_dead:.4f`. At $5^+$
+# the flat directions are {glue:text}`num_flat_alive` (the rotation), the others rise from {glue:text}`least_alive:.4f`.
 #
 # The posterior is free to move between phases; SGD is not. Its transitions are those between levels that a small step
 # connects, and in these runs none of them ends at the 6-gon, which the posterior prefers to every other phase at the
