@@ -11,7 +11,9 @@
 #
 # A deep linear network $x \mapsto W_L \cdots W_1 x$ is the one deep model whose learning coefficient $\lambda$ is known
 # in closed form {cite:p}`aoyagi2024dln`. {cite:t}`furman2024dln` use it as a ruler for the estimator of
-# {cite:t}`lau2025llc` on networks of up to $10^8$ parameters; this page stops at class `100K`. Two questions:
+# {cite:t}`lau2025llc` on networks of up to $10^8$ parameters; this page stops at class `100K`. The preprint has been
+# withdrawn: it was merged into the second version of {cite:t}`lau2025llc`; what is quoted here comes from the authors'
+# published code and its result files. Two questions:
 #
 # 1. How close does the estimate come to the truth, by size class?
 # 2. Where does the rest come from: from the *posterior*, which is local and at a finite $n\beta$, or from the
