@@ -333,9 +333,9 @@ figures.show("fig-reduced-rank", drawings.reduced_rank, estimates=reduced_rank, 
 # %% [markdown]
 # ```{glue:figure} fig-reduced-rank
 # :name: fig-reduced-rank
-# :alt: Line chart of the difference between estimated and true learning coefficient against inverse temperature for six
-# :  reduced-rank models; the cases of multiplicity one end at zero, those of multiplicity two end below zero near a
-# :  dashed logarithmic curve.
+# :alt: Line chart of the difference between estimated and true learning coefficient against inverse temperature for
+# :  six reduced-rank models; the cases of multiplicity one end near zero, those of multiplicity two end below zero
+# :  near a dashed logarithmic curve.
 #
 # **Reduced-rank regression in all cases of Aoyagi and Watanabe.** Estimate minus true $\lambda$ against $n\beta$;
 # filled markers: exact Gibbs draws, open markers: the gradient thermostat, at the smallest $n\beta$ only. The dashed

@@ -177,11 +177,11 @@ numbers(
 # %% [markdown]
 # Chains that left the finite numbers are not used: {glue:text}`num_diverged` of {glue:text}`num_estimates` estimates
 # are missing for that reason. The chains that are used have not spread to equilibrium: their virial ratio, which is one
-# there, is {glue:text}`virial_low:.2f` to {glue:text}`virial_high:.2f`, the worst split R-hat
-# {glue:text}`worst_r_hat:.2f`, the smallest effective sample size {glue:text}`least_ess:.0f`. The recorded run kept
-# none of these numbers, and its chains are shorter in SGLD time. Chains long enough do not fit into this page. So rises
-# and falls are read here, the size of a coefficient or of a change is not compared with the paper's: longer chains from
-# a few of these checkpoints found the trough less deep.
+# there, is {glue:text}`virial_low:.2f` to {glue:text}`virial_high:.2f`, the smallest effective sample size
+# {glue:text}`least_ess:.0f`; a single chain for each estimate gives no R-hat. The recorded run kept none of these
+# numbers, and its chains are shorter in SGLD time. Chains long enough do not fit into this page. So rises and falls are
+# read here, the size of a coefficient or of a change is not compared with the paper's: longer chains from a few of
+# these checkpoints found the trough less deep.
 #
 # A Gaussian process over $\log t$ smooths the mean curve and that of each seed. A boundary is an
 # extremum of the smooth curve, or a plateau between two rises; a stage is kept only if the change over it exceeds its
@@ -218,15 +218,16 @@ figures.show("fig-icl-stages", drawings.stages, curves=values, smooth=smooth, st
 # ```{glue:figure} fig-icl-stages
 # :name: fig-icl-stages
 # :alt: Two rows of panels. The loss falls in every run. The learning coefficient first rises slowly, then steeply to a
-# :  maximum, and then falls although the loss keeps improving; shaded stages mark the rises and falls.
+# :  maximum, then falls although the loss keeps improving, and rises a little at the end of both runs; shaded
+# :  stages mark rises and falls.
 #
 # **The LLC falls while the loss still improves.** Loss above ridge regression (top) and LLC (bottom) against the
 # training step on a logarithmic axis; from the left the run made for this page, the longer recorded run, and values of
 # the paper (range over its five seeds). Thin lines: single seeds; thick: their mean; band in the lower panels: the
 # Gaussian process, two standard deviations. Shaded: stages found in the mean LLC, blue where it rises (type A), orange
-# where it falls (type B). One short chain for each seed and checkpoint; chains that have not spread, so that the size
-# of a change is not the paper's quantity. The recorded run has longer training, another peak rate, batch and chain
-# length (provenance in `data/recorded/icl_stages`).
+# where it falls (type B). At the end of the run made here the LLC rises again. One short chain for each seed and
+# checkpoint; chains that have not spread, so that the size of a change is not the paper's quantity. The recorded run
+# has longer training, another peak rate, batch and chain length (provenance in `data/recorded/icl_stages`).
 # ```
 # % rests on: LR3 and LR4, regenerated run: the LLC falls
 # % rests on: LR3 and LR4, regenerated run: while the LLC falls the loss still improves
@@ -243,8 +244,8 @@ table(stages, heads, {"loss_change": 3, "start": 0, "end": 0, "llc_change": 1, "
 # the latter from the Gaussian process. The paper's changes are those of its released data (seed 1), which round to
 # slightly other values than its printed table.
 #
-# Claims are decided for the regenerated run, those that need long training for the recorded run as well. Counts of
-# seeds use each seed's own LLC curve; intervals over seeds are Student's t for the mean.
+# Claims are decided for both runs, except that on the chains and that on forms. Counts of seeds use each seed's own LLC
+# curve; intervals over seeds are Student's t for the mean.
 
 # %% tags=["hide-input"]
 four_fifths = {name: int(np.ceil(0.8 * behaviour.seed.nunique())) for name, (behaviour, _, _) in runs.items()}
@@ -298,8 +299,9 @@ figures.show("fig-icl-behaviour", drawings.behaviour, curves=curves, stages=rege
 # %% [markdown]
 # ```{glue:figure} fig-icl-behaviour
 # :name: fig-icl-behaviour
-# :alt: Three line charts against training step. The power of predictions dips and then rises to a plateau, the in-
-# :  context score falls to a negative plateau, and the relative loss on stretched inputs falls and stays down.
+# :alt: Three line charts against training step. The power of predictions dips, then rises, ever more slowly; the in-
+# :  context score falls to the end, without reaching ridge; the relative loss on stretched inputs falls to the end,
+# :  at the larger stretch only a little.
 #
 # **Behaviour along the stages** (regenerated run; shading as before). Left: mean square of the predictions; it falls
 # almost to zero when the prior over tasks has been learned, before it rises. Middle: in-context learning score, the
@@ -343,13 +345,13 @@ figures.show("fig-icl-structure", drawings.structure, structure=structure, atten
 # :name: fig-icl-structure
 # :alt: Four line charts against training step. The LayerNorm norm before the first attention falls to less than half,
 # :  that before the unembedding hardly; the embedding's ratio of singular values falls once by a quarter and little
-# :  after; heads' entropies fall and their variabilities rise at the time of the steep rise of the learning
-# :  coefficient.
+# :  after; most heads' entropies fall and their variabilities rise at the time of the steep rise of the learning
+# :  coefficient, and partly return.
 #
 # **Structure along the stages** (regenerated run; shading as before). From the left: norm of the LayerNorm scales
 # before the unembedding (blue) and before the first attention (orange); smallest over largest singular value of the
-# embedding; attention entropy and attention variability of every head of seed 0, layer 0 blue, layer 1 orange. Thin
-# lines in the first two panels: single seeds; thick: their mean.
+# embedding; attention entropy and attention variability of every head of seed 0, layer 0 blue, layer 1 orange, dashed.
+# Thin lines in the first two panels: single seeds; thick: their mean.
 # ```
 # % rests on: LayerNorm scales before the first attention collapse, regenerated run
 
@@ -392,7 +394,7 @@ figures.show("fig-icl-essential-dynamics", essential_dynamics, path=path)
 # ```{glue:figure} fig-icl-essential-dynamics
 # :name: fig-icl-essential-dynamics
 # :alt: Three planar curves that start at a dot, run along an arc and turn. Circles touch the curves, grey curves of
-# :  circle centres lie beside them, and crosses mark points where the three turn.
+# :  circle centres lie beside them, and two crosses mark points that meet the definition of a form.
 #
 # **Essential dynamics** of seed 0 in the three pairs of principal components of its outputs on fixed sequences (all
 # positions). Line: the smoothed trajectory, coloured by the logarithm of the step, dot at the start; thin circles:

@@ -284,8 +284,8 @@ sheet.verdicts()
 # $\log$ time, between checkpoints); bigrams at the step of the lowest bigram score; n-grams half the way from the loss
 # that the corpus' bigrams have on their last token to the end, since bigrams alone already bring that loss down;
 # positions where their gap passes a tenth of a nat. Every model is judged by itself; with so few seeds the intervals
-# are ranges. Prefix matching still rises when the training of the synthetic models stops, so that its half-way step
-# depends on where that is.
+# are ranges, and for the text model, of one seed, there is none: its range is the value itself. Prefix matching still
+# rises when the training of the synthetic models stops, so that its half-way step depends on where that is.
 
 # %% tags=["hide-input"]
 moments = skill_table(curves, heads, bigrams)
@@ -310,7 +310,8 @@ figures.show("fig-language-behaviour", drawings.behaviour, curves=curves, entrop
 # ```{glue:figure} fig-language-behaviour
 # :name: fig-language-behaviour
 # :alt: Two rows of four line charts. The bigram score dips to a minimum early and rises again; n-gram losses fall; the
-# :  in-context score falls and the positional gap rises later.
+# :  positional gap rises about when the bigram score is lowest, or after; the in-context score, uneven before,
+# :  falls steeply later still, and in text comes back a little.
 #
 # **What the models can do**, in the two worlds (rows: synthetic language, mean over {glue:text}`num_seeds` seeds with
 # the range as a band; prose and code, one seed). From the left: bigram score (dashed: entropy of the corpus' bigrams,
@@ -449,8 +450,9 @@ figures.show("fig-language-rules", drawings.rules, rules=rules)
 # %% [markdown]
 # ```{glue:figure} fig-language-rules
 # :name: fig-language-rules
-# :alt: Left, loss by kind of rule: bigrams and trigrams fall first, then brackets, then bound names steeply; skip rules
-# :  stay high. Right, the count of memorised rules rises to somewhat more than half of those that could be counted.
+# :alt: Left, loss by kind of rule: bigrams and trigrams fall first, then brackets steeply, then bound names steeply;
+# :  copies of a segment fall slowly; skip rules stay high. Right, the count of memorised rules rises to somewhat
+# :  more than half of those that could be counted.
 #
 # **What each rule of the synthetic language costs.** Left: loss on the tokens made by the kinds of rules that can be
 # learned (words by bigrams, trigram and skip-trigram rules, words bound to names, copies of a segment, closing

@@ -219,8 +219,8 @@ figures.show("fig-rllc-competitors", drawings.competitors, heads=final)
 # ```
 #
 # Heads are ranked within their layer and model, since the layers differ by more than the heads of one, and permutations
-# stay there. With so few heads only a correlation near one can be told from none: most verdicts are undecided, and one
-# that is not holds by a hair of a rough interval (Fisher's, as if heads were independent).
+# stay there. With so few heads only a correlation near one can be told from none: most verdicts on ranks are undecided,
+# and the one that is not holds by a hair of a rough interval (Fisher's, as if heads were independent).
 
 # %% tags=["hide-input"]
 questions = {
@@ -325,8 +325,9 @@ figures.show("fig-rllc-circuit", drawings.pairs, joint=joint[joint.kind.isin(dra
 # without the other; bracketed numbers are the ends of the colour scale; no error bars.
 # ```
 #
-# On the tokens of trigram and skip-trigram rules the interactions are far weaker than on bound names and brackets:
-# heads of the two layers work together there, and no multigram circuit is seen.
+# On the tokens of trigram and skip-trigram rules the interactions are far weaker than on bound names and brackets,
+# where heads of the two layers work together. A multigram circuit of that strength is not seen; a weak one is not
+# excluded, as there are no error bars and skip rules are hardly learned.
 #
 # ## How much there is to memorise
 #
@@ -352,9 +353,10 @@ figures.show("fig-rllc-sweep", drawings.sweep, models=sweep)
 # %% [markdown]
 # ```{glue:figure} fig-rllc-sweep
 # :name: fig-rllc-sweep
-# :alt: Left and middle, refined learning coefficients by role against the number of rules on a logarithmic axis: all
-# :  rise, multigram heads most steeply. Right, the memorised share rises with the number of rules; prefix matching is
-# :  highest at few to middling numbers and low at many.
+# :alt: Left and middle, refined learning coefficients by role against the number of rules on a logarithmic axis:
+# :  multigram heads rise most steeply, the others less or not at first. Right, the memorised share rises with the
+# :  number of rules; prefix matching is high at middling numbers, differs between the two models at the fewest and
+# :  is low at many.
 #
 # **The order of the head types against how much there is to memorise** (recorded). Left and middle: mean final wrLLC of
 # the heads of each role in layer 0 and layer 1, one point a model, two models for each number of rules; lines: their
@@ -402,8 +404,8 @@ sheet.verdicts()
 # pays for an induction head, so that the order of the heads here is no evidence about models of text as it is. Types
 # are read off the trained model's attention, the first that applies: *prefix matching* (induction) on repeated random
 # tokens, then *previous token*, then *current token*, each above a threshold, else *other*. The paper's multigram heads
-# are those that are none of the first three; here most heads of layer 1 attend to the previous or the current token,
-# too, so that the claims compare the induction head with all others of its layer.
+# are those that are none of the first three; here half of the heads of layer 1 attend to the previous or the current
+# token, too, so that the claims compare the induction head with all others of its layer.
 
 # %%
 text = recorded_text_run(recorded / "language_model/checkpoints")
@@ -436,9 +438,9 @@ figures.show("fig-rllc-text-curves", drawings.text_curves, curves=text_curves)
 # %% [markdown]
 # ```{glue:figure} fig-rllc-text-curves
 # :name: fig-rllc-text-curves
-# :alt: Six line charts of refined learning coefficients against the training step, all rising. In layer 1 the induction
-# :  head starts among the lowest and ends highest, by most on code; in layer 0 two heads pull away from the others late
-# :  in training.
+# :alt: Six line charts of refined learning coefficients against the training step, all rising. In layer 1 the
+# :  induction head starts among the lowest and ends highest on code and on both, level with others on prose; in
+# :  layer 0 two heads pull away from the others late in training.
 #
 # **wrLLC of every head of the text model over training** (recorded), refined by data: prose, code, both, none with
 # repeats; rows: layers; one curve a head, coloured by its type at the end. One model, two chains a head, draws as in
@@ -488,9 +490,9 @@ sheet.verdicts()
 # from as large to about twice as large; that it follows the loss by ablation over both layers together is mostly the
 # difference between the layers. In the text model no trace was measured; there it follows the loss by ablation within
 # each layer, too. Its one head that passes the threshold for induction, narrowly, overtakes the others of its layer as
-# its prefix matching rises, and more so on code; a head of layer 0 rises with it. Ablating that induction head changes
-# the loss by {glue:text}`induction_prose:.3f` nats a token on held-out prose and by {glue:text}`induction_code:.3f` on
-# code: prose that repeats no passage gains nothing by it.
+# its prefix matching rises on code and on both together; on prose it only draws level. Two heads of layer 0 rise with
+# it. Ablating that induction head changes the loss by {glue:text}`induction_prose:.3f` nats a token on held-out prose
+# and by {glue:text}`induction_code:.3f` on code: prose that repeats no passage gains nothing by it.
 #
 # ## Claims
 #
