@@ -227,10 +227,12 @@ figures.show("fig-lens-domain", drawings.domain, layers=domains)
 # ```
 
 # %% tags=["hide-input"]
-sheet.claim(
-    "On texts of which its training saw nothing the tuned lens is further from the model", paper="not in the paper",
-    found=further, asks=criteria.above(1), how="ratio of the divergences outside and inside of its domain", kind="own",
-)  # fmt: skip
+for kind, ratio in further.items():
+    sheet.claim(
+        f"On {kind} of which its training saw nothing the tuned lens is further from the model",
+        paper="not in the paper", found=ratio, asks=criteria.above(1), kind="own",
+        how="divergence outside over inside of its domain; a first version pooled prose and code and held by the prose",
+    )  # fmt: skip
 sheet.verdicts()
 
 # %% tags=["hide-input", "remove-output"]
@@ -505,7 +507,7 @@ figures.show("fig-lens-injection", drawings.injection, odds=odds, areas=areas, b
 #
 # **Detecting an injection.** Left: log-odds of the right answer by layer, tuned lens; lines: medians of
 # {glue:text}`num_prompts` normal (blue) and as many injected prompts (red, dashed), bands: their quartiles. Middle:
-# area under the ROC curve of the detectors, dots: here; grey squares: the paper's, on SST-2 and Pythia-12B, a harder
+# area under the ROC curve of the detectors, circles: here; grey squares: the paper's, on SST-2 and Pythia-12B, a harder
 # task and a model that is not trained on instructions. Right: that of the Mahalanobis baseline at every layer. Error
 # bars and band: 95 % interval over {glue:text}`num_splits` splits with {glue:text}`num_bootstraps` bootstraps each.
 # ```

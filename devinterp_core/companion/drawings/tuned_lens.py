@@ -194,7 +194,8 @@ def injection(odds: pd.DataFrame, areas: pd.DataFrame, baseline: pd.DataFrame) -
     places = np.arange(len(areas))
     marks.bars(axes[1], places, areas)
     axes[1].plot(places + 0.2, areas["paper"], "s", ls="", color=COLORS["grey"])
-    axes[1].set_xticks(places, [f"{row.feature}\n{row.detector}" for row in areas.itertuples()], fontsize=6)
+    names = [f"{row.feature}\n" + row.detector.replace(" ", "\n", 1) for row in areas.itertuples()]
+    axes[1].set_xticks(places, names, fontsize=6)
     axes[1].set(ylim=(0, 1.05), ylabel="area under the curve")
     marks.band(axes[2], baseline["layer"], baseline["low"], baseline["high"])
     axes[2].plot(baseline["layer"], baseline["auroc"], color="black", ls="-")

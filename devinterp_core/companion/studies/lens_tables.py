@@ -110,7 +110,7 @@ def bits_by_source(by_sequence: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
 
 def divergence_by_domain(
     table: pd.DataFrame, *, num_resamples: int = 2000, seed: int = 0
-) -> tuple[pd.DataFrame, Measured]:
+) -> tuple[pd.DataFrame, dict[str, Measured]]:
     """How much further a lens is from its model outside the texts of its training than inside.
 
     Args:
@@ -119,13 +119,13 @@ def divergence_by_domain(
         seed: of them.
 
     Returns:
-        One row a kind, domain and layer: mean `kl` with its 95 % percentile interval, `low` and `high`; and the ratio
-        outside over inside, mean over kinds, median over layers, with its interval.
+        One row a kind, domain and layer: mean `kl` with its 95 % percentile interval, `low` and `high`; and for each
+        kind the ratio outside over inside, median over layers, with its interval.
 
     Raises:
         ValueError: a kind without one of the domains, or with fewer than two sequences of one.
     """
-    rng, rows, ratios = np.random.default_rng(seed), [], []
+    rng, rows, found = np.random.default_rng(seed), [], {}
     for kind, own in table.groupby("kind", sort=False):
         means = {}
         for domain in ("inside", "outside"):
@@ -139,8 +139,8 @@ def divergence_by_domain(
             low, high = np.quantile(means[domain][:, 1:], (0.025, 0.975), axis=1)
             row = {"kind": kind, "domain": domain, "layer": wide.index, "kl": means[domain][:, 0]}
             rows.append(pd.DataFrame(row | {"low": low, "high": high}))
-        ratios.append(means["outside"] / means["inside"])
-    medians = np.median(np.mean(ratios, axis=0), axis=0)
-    low, high = np.quantile(medians[1:], (0.025, 0.975))
-    over = "median over layers of the mean over kinds of text; 95 %, bootstrap over sequences"
-    return pd.concat(rows, ignore_index=True), Measured(float(medians[0]), (float(low), float(high)), over)
+        ratios = np.median(means["outside"] / means["inside"], axis=0)
+        low, high = np.quantile(ratios[1:], (0.025, 0.975))
+        over = "median over layers; 95 %, bootstrap over sequences"
+        found[kind] = Measured(float(ratios[0]), (float(low), float(high)), over)
+    return pd.concat(rows, ignore_index=True), found
