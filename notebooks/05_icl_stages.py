@@ -60,13 +60,14 @@ from devinterp_core.companion.drawings import icl_stages as drawings
 from devinterp_core.companion.criteria import Measured
 from devinterp_core.companion.dynamics import essential_dynamics
 from devinterp_core.companion.glued import numbers
-from devinterp_core.companion.output import cache_folder
+from devinterp_core.companion.output import cache_folder, keep
 from devinterp_core.companion.project import root
+from devinterp_core.companion.tables import table
 from devinterp_core.llc import coefficient_table
 from devinterp_core.sampler import sample_many
-from devinterp_core.train import TrainingSettings, log_and_linear_steps, matmul_rate, train
-from devinterp_core.transformer import Transformer, TransformerConfig, attention_entropy, attention_variability
-from devinterp_core.transformer import collapsed_share, step_flops
+from devinterp_core.train import TrainingSettings, log_and_linear_steps, train
+from devinterp_core.trajectory import development
+from devinterp_core.transformer import Transformer, TransformerConfig
 from devinterp_core.vectorized import stacked_outputs
 
 torch.set_num_threads(1)
@@ -108,21 +109,11 @@ checkpoints = train(
 )
 steps = np.array(checkpoints.steps)
 num_parameters = sum(p.numel() for p in checkpoints.template.parameters())
-tokens_a_second = num_seeds * num_steps * batch_size * 2 * num_examples / checkpoints.record["seconds"]
-arithmetic = num_seeds * num_steps * step_flops(checkpoints.template, batch_size, 2 * num_examples)
-peak = matmul_rate()
-numbers(
-    num_parameters=f"{num_parameters:,}",
-    tokens_a_second=f"{tokens_a_second:,.0f}",
-    share_of_peak=arithmetic / checkpoints.record["seconds"] / peak,
-    peak=peak / 1e9,
-)
+numbers(num_parameters=f"{num_parameters:,}")
 
 # %% [markdown]
-# Each model has {glue:text}`num_parameters` parameters. All seeds advance in one vectorised program, at
-# {glue:text}`tokens_a_second` tokens a second including checkpoints and, where it is used, compilation; the matrix
-# products among that are {glue:text}`share_of_peak:.2f` of what this machine does on large products
-# ({glue:text}`peak:.0f` Gflop/s, one thread). The benchmark page has the comparison with a plain loop over seeds.
+# Each model has {glue:text}`num_parameters` parameters; all seeds advance in one vectorised program. The
+# [benchmark page](../book/benchmarks.md) has its speed.
 #
 # ## What the models can do
 #
@@ -133,38 +124,15 @@ numbers(
 # the paper's text has inputs of variance $g$, a stretch by $\sqrt g$).
 
 # %%
-test = world.draw(num_sequences, seed=10_000 + seed)
-tokens = regression.to_tokens(test)
-ridge = regression.ridge_prediction(*test, noise_variance)
-ridge_loss = regression.per_token_loss(ridge, test.targets).mean().item()
-stretched = {g: world.draw(num_sequences, seed=20_000 + seed, input_scale=g) for g in ood_scales}
-
 half = num_behaviour_checkpoints // 2
 wanted = [0, *np.geomspace(1, num_steps, half), *np.linspace(0, num_steps, half)]
-rows, structure = [], []
-for step in sorted({checkpoints.nearest(step) for step in wanted}):
-    parameters = checkpoints.load(step)
-    predictions = regression.read_predictions(stacked_outputs(checkpoints.template, parameters, tokens))
-    loss = regression.per_token_loss(predictions, test.targets).mean(1)  # [seed, example]
-    row = {
-        "loss": loss.mean(1),
-        "ridge_gap": regression.per_token_loss(predictions, ridge).mean((1, 2)),
-        "prediction_power": predictions.square().mean((1, 2)),
-        "icl_score": loss[:, -1] - loss[:, 0],
-    }
-    for g, sequences in stretched.items():
-        outputs = stacked_outputs(checkpoints.template, parameters, regression.to_tokens(sequences))
-        losses = regression.per_token_loss(regression.read_predictions(outputs), sequences.targets)
-        row[f"ood_{g:g}"] = losses.mean((1, 2))
-        row[f"relative_{g:g}"] = row[f"ood_{g:g}"] / (dim * g**2 + noise_variance)
-    rows.append(pd.DataFrame({name: v.numpy() for name, v in row.items()}).assign(step=step, seed=range(num_seeds)))
-    scales = {name: values for name, values in parameters.items() if name.endswith(".w")}
-    shape = {"unembedding": scales["ln_final.w"].norm(dim=1), "first_attention": scales["blocks.0.ln1.w"].norm(dim=1)}
-    shape |= {"collapsed": collapsed_share(torch.cat(list(scales.values()), dim=1))}
-    embedding = torch.linalg.svdvals(parameters["embed.W_E"])
-    shape |= {"embedding_ratio": embedding[:, -1] / embedding[:, 0]}
-    structure.append(pd.DataFrame({k: v.numpy() for k, v in shape.items()}).assign(step=step, seed=range(num_seeds)))
-curves, structure = pd.concat(rows, ignore_index=True), pd.concat(structure, ignore_index=True)
+looked_at = sorted({checkpoints.nearest(step) for step in wanted})
+curves, ridge_score = development.behaviour(
+    checkpoints, looked_at, world, num_sequences=num_sequences, input_scales=ood_scales, seed=seed
+)
+structure = development.structure(checkpoints, looked_at)
+tokens = regression.to_tokens(world.draw(num_sequences, seed=10_000 + seed))
+attention = development.attention(checkpoints, checkpoints.spaced(24, first=10), tokens, config.num_layers)
 
 # %% [markdown]
 # ## The learning coefficient along training
@@ -195,6 +163,7 @@ draws = sample_many(
 )
 pairs = pd.MultiIndex.from_product([llc_steps, range(num_seeds)], names=["step", "seed"]).to_frame(index=False)
 llc = coefficient_table(draws, pairs)
+keep(curves=curves, llc=llc, structure=structure)
 virial = llc.virial_ratio.min(), llc.virial_ratio.max()
 numbers(
     num_diverged=len(pairs) - len(llc),
@@ -235,8 +204,8 @@ tables = {name: trajectory.stage_table(found[name], behaviour) for name, (behavi
 paper_stages = published.assign(stage=range(1, len(published) + 1), start=[0, *published.end[:-1]])
 stages = pd.concat(tables | {"paper": paper_stages}, names=["run"]).reset_index(level="run").reset_index(drop=True)
 values = pd.concat({
-    (name, quantity): table[["step", "seed", quantity]].rename(columns={quantity: "value"})
-    for name, each in runs.items() for quantity, table in zip(("ridge_gap", "llc"), each)
+    (name, quantity): values[["step", "seed", quantity]].rename(columns={quantity: "value"})
+    for name, each in runs.items() for quantity, values in zip(("ridge_gap", "llc"), each)
 }, names=["run", "quantity"]).reset_index(level=[0, 1])  # fmt: skip
 smooth = pd.concat({run: trajectory.curve_table(each) for run, each in found.items()}, names=["run"])
 
@@ -259,10 +228,15 @@ figures.show("fig-icl-stages", drawings.stages, curves=values, smooth=smooth, st
 # of a change is not the paper's quantity. The recorded run has longer training, another peak rate, batch and chain
 # length (provenance in `data/recorded/icl_stages`).
 # ```
+# % rests on: LR3 and LR4, regenerated run: the LLC falls
+# % rests on: LR3 and LR4, regenerated run: while the LLC falls the loss still improves
+# % rests on: LR3 and LR4, recorded run: the LLC falls
+# % rests on: LR3 and LR4, recorded run: while the LLC falls the loss still improves
 
 # %% tags=["hide-input"]
-columns = ["run", "stage", "type", "start", "end", "loss_change", "llc_change", "llc_low", "llc_high"]
-stages[columns].round({"start": 0, "end": 0, "loss_change": 3, "llc_change": 1, "llc_low": 1, "llc_high": 1})
+heads = {"run": "run", "stage": "stage", "type": "type", "start": "from step", "end": "to step"}
+heads |= {"loss_change": "change of loss", "llc_change": "change of LLC", "llc_low": "from", "llc_high": "to"}
+table(stages, heads, {"loss_change": 3, "start": 0, "end": 0, "llc_change": 1, "llc_low": 1, "llc_high": 1})
 
 # %% [markdown]
 # The table lists the stages of the three runs in order, with the change of loss and of LLC in each and the interval of
@@ -317,10 +291,9 @@ for name, moment in moments.items():
 sheet.verdicts()
 
 # %% tags=["hide-input", "remove-output"]
-ridge_tokens = regression.per_token_loss(ridge, test.targets).mean(0)
 regenerated = stages[stages.run == "regenerated"][["type", "start", "end"]]
-ridge_score = pd.DataFrame({"icl_score": [(ridge_tokens[-1] - ridge_tokens[0]).item()]})
-figures.show("fig-icl-behaviour", drawings.behaviour, curves=curves, stages=regenerated, ridge=ridge_score)
+ridge = pd.DataFrame({"icl_score": [ridge_score]})
+figures.show("fig-icl-behaviour", drawings.behaviour, curves=curves, stages=regenerated, ridge=ridge)
 
 # %% [markdown]
 # ```{glue:figure} fig-icl-behaviour
@@ -333,6 +306,7 @@ figures.show("fig-icl-behaviour", drawings.behaviour, curves=curves, stages=rege
 # loss at the last example minus that at the first; dashed: ridge regression. Right: loss on inputs stretched by $g$,
 # relative to predicting zero. Thin lines: single seeds; thick: their mean.
 # ```
+# % rests on: The prior over tasks is learned first, regenerated run
 
 # %% tags=["hide-input"]
 for name, (behaviour, _, _) in runs.items():
@@ -361,20 +335,6 @@ for name, (behaviour, _, _) in runs.items():
         )  # fmt: skip
 sheet.verdicts()
 
-# %%
-pattern_steps = checkpoints.spaced(24, first=10)
-attention_rows = []
-for step in pattern_steps:
-    for index in range(num_seeds):
-        with torch.no_grad():
-            names = [f"blocks.{layer}.attn.hook_pattern" for layer in range(config.num_layers)]
-            cache = checkpoints.model(step, index).run_with_cache(tokens[:128], names)[1]
-        for layer, name in enumerate(names):
-            measures = zip(attention_entropy(cache[name]), attention_variability(cache[name]), strict=True)
-            for head, pair in enumerate(measures):
-                attention_rows.append((step, index, layer, head, *(float(value) for value in pair)))
-attention = pd.DataFrame(attention_rows, columns=["step", "seed", "layer", "head", "entropy", "variability"])
-
 # %% tags=["hide-input", "remove-output"]
 figures.show("fig-icl-structure", drawings.structure, structure=structure, attention=attention, stages=regenerated)
 
@@ -391,6 +351,7 @@ figures.show("fig-icl-structure", drawings.structure, structure=structure, atten
 # embedding; attention entropy and attention variability of every head of seed 0, layer 0 blue, layer 1 orange. Thin
 # lines in the first two panels: single seeds; thick: their mean.
 # ```
+# % rests on: LayerNorm scales before the first attention collapse, regenerated run
 
 # %% tags=["hide-input"]
 places = {"unembedding": ("the unembedding", 2.99 / 8.46), "first_attention": ("the first attention", 2.07 / 8.72)}

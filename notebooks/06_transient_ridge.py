@@ -250,6 +250,8 @@ figures.show(
 # $\mathrm{dMMSE}_M$ (dashed) for the intermediate $M$, mean over seeds, out of distribution (left) and on each model's
 # own distribution (right); thin vertical lines: mean critical steps.
 # ```
+# % rests on: Recorded run, D = 8: At M = 16 the loss out of distribution rises after its minimum
+# % rests on: Recorded run, D = 8: At large M the loss out of distribution does not rise
 #
 # ## In four dimensions
 #
@@ -479,6 +481,7 @@ draws = sample_many(
 settings = {"n_beta": llc_n_beta, "localization": llc_localization, "step_size": llc_step_size}
 llc = coefficient_table(draws, places[["where", "num_tasks", "seed", "step"]]).assign(**settings)
 llc = llc.merge(curves[["num_tasks", "seed", "step", "in_loss", "ood_loss", *on.losses()]])
+output.keep(curves=curves, llc=llc, pca=plane)
 llcs = {HERE: llc} | {source: tables["llc"] for source, tables in recorded.items()}
 glued.numbers(llc_samples=llc_samples)
 columns = {"llc": "LLC", "standard_error": "standard error", "r_hat": "R-hat", "virial_ratio": "virial ratio"}

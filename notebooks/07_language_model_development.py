@@ -74,7 +74,7 @@ from devinterp_core.companion import claims, criteria, dynamics, figures, glued,
 from devinterp_core.companion.criteria import Measured
 from devinterp_core.companion.drawings import language_model_development as drawings
 from devinterp_core.companion.recorded import recorded_text_run
-from devinterp_core.companion.text_training import train_on_text
+from devinterp_core.companion.studies.text_training import train_on_text
 from devinterp_core.heads import along_training, probes, repeated_random_tokens
 from devinterp_core.llc import coefficient_table
 from devinterp_core.sampler import sample_many
@@ -255,6 +255,8 @@ figures.show(
 # mean LLC, blue where it rises (type A), orange where it falls (type B); in the paper's column its own stages, of which
 # neighbours of one type are not told apart.
 # ```
+# % rests on: The synthetic language: over training the LLC rises
+# % rests on: The text model: over training the LLC rises
 
 # %% tags=["hide-input"]
 for name, title in titles.items():
@@ -316,6 +318,8 @@ figures.show("fig-language-behaviour", drawings.behaviour, curves=curves, entrop
 # as the corpus has); loss on the last token of common 3-grams (blue) and 4-grams (orange); in-context score; positional
 # gap.
 # ```
+# % rests on: The synthetic language: positions become useful after the bigrams
+# % rests on: The synthetic language: the in-context score falls when
 
 # %% tags=["hide-input"]
 for name, part in by_world.items():
@@ -454,6 +458,7 @@ figures.show("fig-language-rules", drawings.rules, rules=rules)
 # multigram rules that are memorised (mean probability of the forced token above one half), of those that occur at least
 # three times in the evaluation sequences (dashed), most of which are trigram rules; one line for each seed.
 # ```
+# % rests on: The synthetic language: most multigrams are memorised at the end
 
 # %% tags=["hide-input"]
 binding = np.array([halfway_step(own.step.to_numpy(), own.loss_binding.to_numpy()) for _, own in rules.groupby("seed")])

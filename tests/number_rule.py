@@ -28,7 +28,7 @@ REFERENCE = re.compile(
     r"lemmas?|corollary|cor\.|appendix|app\.|chapters?|propositions?|version|v)\s*\(?)[A-Z]?\.?\d[\w.()/-]*",
     re.I,
 )
-LEVEL = re.compile(r"\b(?:50|68|80|90|95|99)\s*%[- ](?:[a-z]+ )?(?:interval|limit|band|level)", re.IGNORECASE)
+LEVEL = re.compile(r"\b(?:50|68|80|90|95|99)\s*%[-\s](?:[a-z]+\s)?(?:interval|limit|band|level)", re.IGNORECASE)
 YEAR = re.compile(r"(?<![\d.])(?:19|20)\d\d[a-z]?(?![\d.]*\d)(?!\s*%)")
 SUSPECT = re.compile(r"±|\d*\.\d+|\d+(?:\.\d+)?[eE][-+]?\d+|\d+\s*%|\d+\s?(?:x\b|×)|\d{3,}|\d{1,3}(?:,\d{3})+")
 MATH_SUSPECT = re.compile(r"\\pm\s*\d|\d+\.\d{2,}|(?<![\w^{.])\d{3,}(?![\w}])|\d\s*\\?%")

@@ -17,6 +17,7 @@ Words before.
 
 More.
 ```
+% rests on: runs fall
 
 Words after.
 """
@@ -28,6 +29,7 @@ def test_a_caption_is_found_with_its_alternative_text():
         "fig-levels",
         "Line chart: the curves fall.",
         "**A ladder.** Loss of {glue:text}`num_runs` runs, $L = 1$.\n\nMore.",
+        ("runs fall",),
     )
     assert captions_in("```python\n1\n```") == []
     assert len(captions_in(BLOCK + BLOCK.replace("levels", "others"))) == 2

@@ -72,6 +72,7 @@ def test_a_run_is_kept_whole_and_is_not_repeated(tree):
     assert {path.name for path in folder.iterdir()} == {"notebook.ipynb", "run.json", "fig-first.svg"}
     record = json.loads((folder / "run.json").read_text())
     assert record["parameters"] == {"scale": 0.001, "seed": 3}
+    assert 0.2 < record["cpu_seconds"] < 4 * record["wall_seconds"]
     assert {"key", "wall_seconds", "started", "commit", "machine", "python", "torch"} <= set(record)
     assert (folder / "fig-first.svg").read_text() == "<svg>3.003</svg>"
     executed = (folder / "notebook.ipynb").read_text()

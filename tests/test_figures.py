@@ -132,3 +132,10 @@ def test_show_draws_saves_and_glues_the_tables_it_was_given(tmp_path, monkeypatc
         figures.show("fig-points", lambda points: None, points=points)
     with pytest.raises(ValueError, match="without the numbers"):
         figures.show("fig-points", drawing, points=points[:0], ends=points[:0])
+
+
+def test_kept_tables_are_files_of_the_run(folder):
+    output.keep(llc=TABLE)
+    assert pd.read_csv(folder / "llc.csv").equals(TABLE)
+    with pytest.raises(ValueError, match="empty"):
+        output.keep(llc=TABLE[:0])

@@ -120,6 +120,28 @@ def sweep(grid, output, options) -> None:
 
 
 @main.command()
+@click.argument("names", nargs=-1)
+@click.option("--list", "listing", is_flag=True, help="Minutes, size and state of each recording.")
+@click.option("--force", is_flag=True, help="Record again what follows from its command already.")
+@click.option("--cores", type=int, help="Runs of a sweep at a time (default: all cores).")
+def record(names, listing, force, cores) -> None:
+    """Make the recorded runs NAMES, folders of data/recorded, with their provenance.
+
+    What each consists of stands in data/recorded/recordings.yml. The tree must be committed; an interrupted recording
+    is resumed by the same command.
+    """
+    from devinterp_core.companion import follows
+    from devinterp_core.companion import record as recorder
+
+    if listing == bool(names):
+        raise project.CompanionError("give the names of recordings, or --list to see them")
+    for name in names:
+        recorder.record(name, force=force, cores=cores)
+    for line in follows.listing() if listing else ():
+        click.echo(line)
+
+
+@main.command()
 @click.argument("name")
 @click.option("--title", prompt=True, help="Of the page.")
 @click.option("--paper", prompt=True, help="What it reproduces: a key of book/references.bib.")

@@ -56,6 +56,11 @@ class Claim:
         )
 
 
+def number(notebook: str, position: int) -> str:
+    """The number of a claim in the book, of the chapter and its place there: `05.3`."""
+    return f"{notebook.split('_')[0]}.{position}"
+
+
 def counts(claims: Iterable[Claim]) -> dict[str, int]:
     """How many claims hold, do not hold and are undecided, by the verdict's words."""
     found = [claim.holds for claim in claims]

@@ -4,7 +4,7 @@ import html
 import re
 from dataclasses import dataclass
 
-from devinterp_core.companion.claim import VERDICT, Claim, in_words, show, show_interval
+from devinterp_core.companion.claim import VERDICT, Claim, in_words, number, show, show_interval
 
 CLASS = {True: "claim-holds", False: "claim-fails", None: "claim-undecided"}
 
@@ -16,16 +16,17 @@ class ClaimTable:
     claims: tuple[Claim, ...]
 
     def _repr_html_(self) -> str:
-        heads = ("Claim", "Paper or closed form", "Measured here", "Interval", "Verdict", "How")
+        heads = ("", "Claim", "Paper or closed form", "Measured here", "Interval", "Verdict", "What is asked, and how")
         rows = "".join(
-            f'<tr><th scope="row">{_page(c.statement)}</th><td>{_page(show(c.paper))}</td>'
-            f"<td>{_page(show(c.measured))}</td><td>{_page(show_interval(c.interval))}</td>"
+            f'<tr id="claim-{number(c.notebook, i)}"><td>{number(c.notebook, i)}</td>'
+            f'<th scope="row">{as_html(c.statement)}</th><td>{as_html(show(c.paper))}</td>'
+            f"<td>{as_html(show(c.measured))}</td><td>{as_html(show_interval(c.interval))}</td>"
             f'<td class="{CLASS[c.holds]}">{VERDICT[c.holds]}</td>'
-            f"<td>{_page(c.detail)}</td></tr>"
-            for c in self.claims
+            f"<td>{as_html(c.detail)}</td></tr>"
+            for i, c in enumerate(self.claims, start=1)
         )
         head = "".join(f'<th scope="col">{h}</th>' for h in heads)
-        caption = _page(f"{in_words(self.claims)}. Source: {self.claims[0].reference}")
+        caption = as_html(f"{in_words(self.claims)}. Source: {self.claims[0].reference}")
         return (
             f'<table class="claims"><caption>{caption}</caption><thead><tr>{head}</tr></thead>'
             f"<tbody>{rows}</tbody></table>"
@@ -47,7 +48,7 @@ class Verdicts:
 
     def _repr_html_(self) -> str:
         lines = "".join(
-            f'<li><b class="{CLASS[c.holds]}">{VERDICT[c.holds]}</b>: {_page(c.statement)}. {_page(_numbers(c))}</li>'
+            f'<li><b class="{CLASS[c.holds]}">{VERDICT[c.holds]}</b>: {as_html(f"{c.statement}. {_numbers(c)}")}</li>'
             for c in self.claims
         )
         return f'<ul class="claims">{lines}</ul>'
@@ -57,10 +58,10 @@ class Verdicts:
 
 
 def _numbers(claim: Claim) -> str:
-    source = "Closed form" if claim.kind == "check" else "Paper"
+    source = "Expected" if claim.kind == "check" else "Paper"
     return f"{source}: {show(claim.paper)}; here: {show(claim.measured)} ({show_interval(claim.interval)})."
 
 
-def _page(text: str) -> str:
+def as_html(text: str) -> str:
     """Words for HTML, with `$...$` in the delimiters that MathJax reads in the book and in Jupyter."""
     return re.sub(r"\$([^$]+)\$", r'<span class="math">\\(\1\\)</span>', html.escape(text))

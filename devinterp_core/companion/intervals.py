@@ -1,6 +1,6 @@
 """Intervals as the claims of the notebooks state them: of means over seeds, slopes, rank correlations, ratios."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -73,6 +73,18 @@ def listed(values: ArrayLike, digits: int = 0, unit: str = "", over: str = "seed
     return Measured(f"{words} {unit}".strip(), span, f"range of {len(known)} {over}")
 
 
+def together(found: Sequence[Measured]) -> Measured:
+    """Several measurements as the words of one: their values, and their intervals in the same order.
+
+    Raises:
+        ValueError: none.
+    """
+    if not found:
+        raise ValueError("no measurements to put together")
+    ends = "; ".join(f"{low:.2f} to {high:.2f}" for low, high in (each.interval for each in found))
+    return Measured(", ".join(f"{each.value:.2f}" for each in found), ends, found[0].over)
+
+
 def share(count: int, total: int, over: str) -> Measured:
     """`count` of `total` as a share, with Wilson's 95 % interval, which exists for 0 and for all of them too.
 
@@ -85,10 +97,47 @@ def share(count: int, total: int, over: str) -> Measured:
     return Measured(count / total, (float(low), float(high)), f"95 %, Wilson, {count} of {total} {over}")
 
 
+def median(values: ArrayLike, over: str = "seeds") -> Measured:
+    r"""The median with the narrowest symmetric pair of order statistics that covers it with 95 % or more.
+
+    Of $m$ independent values, $x_{(j)}$ to $x_{(m + 1 - j)}$ covers the median of their distribution, whatever it is,
+    with probability $1 - 2 P(\mathrm{Bin}(m, \tfrac12) < j)$; of five or fewer the range is taken, which covers less.
+
+    Raises:
+        ValueError: fewer than two values, or one that is not finite.
+    """
+    numbers = np.sort(np.asarray(values, dtype=np.float64))
+    if numbers.ndim != 1 or len(numbers) < 2 or not np.isfinite(numbers).all():
+        raise ValueError(f"the interval of a median needs two finite numbers or more, got {numbers.tolist()}")
+    j = max(1, int(stats.binom.ppf(0.025, len(numbers), 0.5)))
+    coverage = max(0.0, 1 - 2 * float(stats.binom.cdf(j - 1, len(numbers), 0.5)))
+    made = f"{coverage:.0%}, order statistics, {len(numbers)} {over}"
+    return Measured(float(np.median(numbers)), (float(numbers[j - 1]), float(numbers[-j])), made)
+
+
 def rank_correlation(x: ArrayLike, y: ArrayLike, over: str, *, seed: int = 0) -> Measured:
     """Spearman's rank correlation with the interval of `of_rank_correlation`, a bootstrap over the points."""
     value, interval = of_rank_correlation(x, y, seed=seed)
     return Measured(value, interval, f"95 %, bootstrap over {len(np.asarray(x))} {over}")
+
+
+def rank_correlation_within(x: ArrayLike, y: ArrayLike, strata: ArrayLike, over: str, *, seed: int = 0) -> Measured:
+    """Spearman's rank correlation within strata, with the interval and the permutations of `within_strata`."""
+    value, interval, chance = within_strata(x, y, strata, seed=seed)
+    return Measured(value, interval, f"Spearman within strata, {over}; share of permutations as high: {chance:.4f}")
+
+
+def difference_of_groups(first: ArrayLike, second: ArrayLike) -> Measured:
+    """Mean of one group minus mean of another, with the smallest and the largest difference of two members.
+
+    Raises:
+        ValueError: an empty group, or a number that is not finite.
+    """
+    a, b = (np.asarray(each, dtype=np.float64) for each in (first, second))
+    if not len(a) or not len(b) or not np.isfinite([*a, *b]).all():
+        raise ValueError(f"a difference needs finite numbers in both groups, got {a.tolist()} and {b.tolist()}")
+    ends = float(a.min() - b.max()), float(a.max() - b.min())
+    return Measured(float(a.mean() - b.mean()), ends, "interval: smallest and largest difference of two members")
 
 
 def verdict_of_mean(values: ArrayLike, asks: Criterion, over: str = "seeds") -> tuple[Measured, bool | None]:

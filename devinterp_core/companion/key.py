@@ -5,7 +5,7 @@ The key is a hash of everything that a run depends on, and of nothing else:
 - the sources of the code cells (markdown, captions and tags are laid over the outputs later, by `assemble`);
 - the sources of those modules of `devinterp_core` that the notebook imports, directly or through others;
 - the parameters that differ from their defaults;
-- what `surroundings` lets the kernel see of the machine;
+- what `surroundings` lets the kernel see of the machine, and how `cleaning` tidies the outputs;
 - `requirements.lock` and `requirements-no-deps.lock`, without their comments;
 - the files under `data/reference` and `data/recorded` that the code names. A file counts as named when its own name, or
   the name of a folder below those two that holds it, appears in the code. `run` watches what is really opened and
@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from devinterp_core.companion import project, surroundings
+from devinterp_core.companion import cleaning, project, surroundings
 from devinterp_core.companion.parameters import read_notebook
 from devinterp_core.content.sources import Import, imports_of, source_files
 
@@ -46,6 +46,7 @@ def inputs(notebook: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:
         "code": _digest("\0".join(code).encode()),
         "library": {_relative(path): _digest(path.read_bytes()) for path in library},
         "parameters": dict(sorted(overrides.items())),
+        "cleaning": _digest(Path(cleaning.__file__).read_bytes()),
         "surroundings": _digest(json.dumps(surroundings.as_seen_by_runs()).encode()),
         "lock": _digest("\n".join(line for line in pins if line.strip() and not line.startswith("#")).encode()),
         "data": {_relative(path): _digest(path.read_bytes()) for path in data_files(text)},

@@ -34,24 +34,26 @@ NOTEBOOK = """\
 # This page is a beginning: the learning coefficient of linear regressions, half their number of parameters, in the form
 # that every chapter has. The form stays, what is computed is replaced.
 
-# %% tags=["parameters"]
+# %% tags=["hide-input", "parameters"]
 seed: int = 0  # of the data and of the chains
 dimensions: list[int] = [2, 4, 8]  # numbers of parameters
 num_samples: int = 1000  # data points of each regression
 num_draws: int = 4000  # of each of the 8 chains, after half as many steps of burn-in
 
-# %%
+# %% tags=["hide-input"]
 import math
 
 import matplotlib.pyplot as plt
 import pandas as pd
 import torch
-from myst_nb import glue
 from torch import nn
 
 from devinterp_core import potentials
 from devinterp_core.calibration import calibrate
-from devinterp_core.companion import claims, figures
+from devinterp_core.companion import claims, criteria, figures, marks
+from devinterp_core.companion.criteria import Measured
+from devinterp_core.companion.glued import numbers
+from devinterp_core.companion.tables import table
 from devinterp_core.llc import local_learning_coefficient
 from devinterp_core.sampler import sample
 
@@ -67,6 +69,7 @@ sheet = claims.ClaimSheet("<stem>", paper="<source>")
 
 # %%
 loss = potentials.gaussian_loss(noise=1.0)
+squares = lambda model, batch: loss(model, batch).sum(1)  # noqa: E731
 n_beta = num_samples / math.log(num_samples)
 rows = []
 for d in dimensions:
@@ -75,7 +78,6 @@ for d in dimensions:
     y = x.sum(1, keepdim=True) + torch.randn(num_samples, 1, generator=generator, dtype=torch.float64)
     model = nn.Linear(d, 1, bias=False, dtype=torch.float64)
     model.weight.data = torch.linalg.lstsq(x, y).solution.T
-    squares = lambda model, batch: loss(model, batch).sum(1)  # noqa: E731
     draws = sample(
         model, (x, y), squares, step_size=calibrate(model, (x, y), squares, seed=seed).step_size, method="mala",
         num_chains=8, num_draws=num_draws, num_burnin=num_draws // 2, seed=seed, progress=False,
@@ -83,42 +85,52 @@ for d in dimensions:
     estimate = local_learning_coefficient(draws)
     low, high = estimate.interval()
     exact = potentials.quadratic_llc(torch.linalg.eigvalsh(x.T @ x / num_samples), n_beta, 1.0, 0.0)
-    rows.append({"d": d, "estimate": estimate.mean, "low": low, "high": high, "closed form": exact, "half of d": d / 2})
-table = pd.DataFrame(rows)
-deviation = float((table.estimate / table["closed form"] - 1).abs().max())
-glue("deviation", f"{100 * deviation:.1f}", display=False)
-table.round(3)
+    rows.append({"d": d, "value": estimate.mean, "low": low, "high": high, "exact": exact, "half": d / 2})
+estimates = pd.DataFrame(rows)
+deviation = (estimates.value / estimates.exact - 1).abs().max()
+numbers(deviation=100 * deviation)
+heads = {"d": "$d$", "value": r"$\\hat\\lambda$", "low": "from", "high": "to", "exact": "closed form", "half": "$d/2$"}
+table(estimates, heads, {"value": 3, "low": 3, "high": 3, "exact": 3})
 
-# %% mystnb={"figure": {"caption": "**Learning coefficients of linear regressions, and half the number of \
-parameters.** Line: $d/2$; bars: 95 % intervals.", "name": "<figure>"}, "image": {"alt": "Line chart of the \
-estimated learning coefficient against the number of parameters, beside a straight line through the \
-origin."}} tags=["hide-input"]
-figure, axis = plt.subplots(figsize=figures.size("single", 0.7))
-bars = [table.estimate - table.low, table.high - table.estimate]
-axis.errorbar(table.d, table.estimate, bars, fmt="o", color=figures.COLORS["vermillion"], label="estimate")
-axis.plot([0, *table.d], [0, *table["half of d"]], color=figures.COLORS["black"], lw=1, label="$d/2$")
-axis.set(xlabel="number of parameters $d$", ylabel=r"$\\hat\\lambda$")
-axis.legend()
-figures.save(figure, "<figure>", data=table)
+# %% tags=["hide-input", "remove-output"]
+def against_d(estimates: pd.DataFrame):
+    fig, ax = plt.subplots(figsize=figures.size("single", 0.7))
+    marks.bars(ax, estimates["d"], estimates, color=figures.COLORS["vermillion"], label="estimate")
+    ax.plot(estimates["d"], estimates["half"], color=figures.COLORS["black"], ls="-", lw=1, label="$d/2$")
+    ax.set(xlabel="number of parameters $d$", ylabel=r"$\\hat\\lambda$")
+    ax.legend()
+    return fig
+
+
+figures.show("<figure>", against_d, estimates=estimates)
 
 # %% [markdown]
-# The estimates differ from the closed form by {glue:text}`deviation` % at most.
+# ```{glue:figure} <figure>
+# :name: <figure>
+# :alt: Line chart of the estimated learning coefficient against the number of parameters, beside a straight line
+# :  through the origin.
 #
+# **Learning coefficients of linear regressions, and half the number of parameters.** Line: $d/2$; bars: 95 % intervals.
+# ```
+# % rests on: Estimates of regular models agree with the closed form
+#
+# The estimates differ from the closed form by {glue:text}`deviation:.1f` % at most.
+
+# %% tags=["hide-input"]
+spans = estimates[["low", "high"]].itertuples(index=False, name=None)
+near = [criteria.within(0.1, of=exact, relative=True)(span) for span, exact in zip(spans, estimates.exact, strict=True)]
+sheet.claim(
+    "Estimates of regular models agree with the closed form",
+    paper="closed form", found=Measured(deviation, "largest relative deviation over the regressions"),
+    asks="each interval within 10 % of it asked", holds=criteria.all_hold(*near),
+    how=f"{len(estimates)} regressions, {num_samples} samples, 8 chains", kind="check",
+)  # fmt: skip
+sheet.verdicts()
+
+# %% [markdown]
 # ## Claims
 
-# %%
-intervals = table[["low", "high"]].itertuples(index=False, name=None)
-sheet.add(
-    "Estimates of regular models agree with the closed form",
-    paper="closed form",
-    measured=deviation,
-    interval="largest relative deviation over the regressions",
-    holds=claims.all_hold(
-        *(claims.within_fraction(each, exact, 0.1) for each, exact in zip(intervals, table["closed form"], strict=True))
-    ),
-    detail=f"{len(table)} regressions, {num_samples} samples, 8 chains; each interval within 10 % asked",
-    kind="check",
-)
+# %% tags=["hide-input"]
 sheet.finish()
 
 # %% [markdown]
@@ -159,11 +171,11 @@ def create(stem: str, *, title: str, paper: str, question: str) -> list[Path]:
     source = source_of(paper)
     figure = "fig-" + "-".join(stem.split("_")[1:])
     card = f"After {{cite:t}}`{paper}`: {question}"
-    fields = {"stem": stem, "title": title, "paper": paper, "source": source, "question": question}
-    chapter = chapters.checked(fields | {"picture": figure, "card": card})
+    words = {"stem": stem, "title": title, "paper": paper, "source": source, "question": question}
+    chapter = chapters.checked(words | {"picture": figure, "card": card})
     chapters.texts()  # what stands there is in order
     text = NOTEBOOK
-    for name, value in (*dataclasses.asdict(chapter).items(), ("figure", figure)):
+    for name, value in (words | {"figure": figure}).items():
         text = text.replace(f"<{name}>", value)
     new = {root / "notebooks" / f"{stem}.py": text}
     new |= {root / "notebooks" / "params" / f"{stem}.{preset}.yaml": lines for preset, lines in PRESETS.items()}

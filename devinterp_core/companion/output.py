@@ -7,6 +7,10 @@ notebook writes to `_output/<notebook>` under the repository.
 import os
 from pathlib import Path
 
+import pandas as pd
+
+from devinterp_core.files import write_atomically
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -28,6 +32,23 @@ def output_folder(notebook: str | None = None) -> Path:
         folder = REPOSITORY / "_output" / (notebook or session)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def keep(**tables: pd.DataFrame) -> None:
+    """Write tables to the run's output folder, `name.csv` each: what a recorded run leaves in `data/recorded`.
+
+    Args:
+        tables: by name; a figure has its own tables, these are the measurements behind several.
+
+    Raises:
+        ValueError: an empty table.
+    """
+    for name, table in tables.items():
+        if table.empty:
+            raise ValueError(f"the table {name!r} is empty: nothing to keep")
+        write_atomically(
+            output_folder() / f"{name}.csv", lambda path, table=table: table.to_csv(path, index=False)
+        )
 
 
 def cache_folder() -> Path:

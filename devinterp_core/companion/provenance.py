@@ -7,22 +7,27 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from devinterp_core.companion import key, project
+from devinterp_core.companion.output import cache_folder
 
 PACKAGES = ("torch", "numpy", "matplotlib", "xarray", "arviz")
 
 
-def record(notebook: str, inputs: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+def record(
+    notebook: str, inputs: Mapping[str, Any], seconds: float, cpu_seconds: float, opened: Iterable[Path] = ()
+) -> dict[str, Any]:
     """The content of `run.json`.
 
     Args:
         notebook: its stem.
         inputs: as returned by `key.inputs`; kept, so that two runs can be compared to see why their keys differ.
         seconds: wall time of the execution.
+        cpu_seconds: of the kernel, on all cores together.
+        opened: files under `data/` that it read.
     """
     ended = datetime.datetime.now(datetime.UTC)
     started = ended - datetime.timedelta(seconds=seconds)
@@ -31,13 +36,24 @@ def record(notebook: str, inputs: Mapping[str, Any], seconds: float) -> dict[str
         "key": key.content_key(inputs),
         "parameters": inputs["parameters"],
         "wall_seconds": round(seconds, 1),
+        "cpu_seconds": round(cpu_seconds, 1),
         "started": started.isoformat(timespec="seconds"),
         "commit": commit(),
         "machine": machine(),
         "python": platform.python_version(),
         **{name: _version(name) for name in PACKAGES},
         "inputs": dict(inputs),
+        **_reads(opened),
     }
+
+
+def _reads(opened: Iterable[Path]) -> dict[str, Any]:
+    """The cache in use, the entries of it that were read (such as one training), and the other files under `data/`."""
+    root, cache = project.root(), cache_folder().resolve()
+    inside = {path.relative_to(cache).parts[0] for path in opened if path.is_relative_to(cache)}
+    others = {path.relative_to(root).as_posix() for path in opened if not path.is_relative_to(root / "data" / "cache")}
+    shown = cache.relative_to(root).as_posix() if cache.is_relative_to(root) else "elsewhere"
+    return {"cache": shown, "read_from_cache": sorted(inside), "read": sorted(others)}
 
 
 def commit() -> str:
@@ -46,6 +62,12 @@ def commit() -> str:
     if not head:
         return "unknown"
     return f"{head}+changes" if _git("status", "--porcelain", "--untracked-files=no") else head
+
+
+def changes(besides: str) -> list[str]:
+    """What differs from the commit, untracked files included, outside the folder `besides` (relative to the root)."""
+    listed = _git("status", "--porcelain", "--untracked-files=all", "--", ".", f":(exclude){besides}")
+    return [line.split(maxsplit=1)[1] for line in listed.splitlines()]
 
 
 @functools.cache

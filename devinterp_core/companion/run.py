@@ -6,6 +6,7 @@ at the end. It holds `notebook.ipynb`, the figures and `claims.json` that the no
 """
 
 import os
+import resource
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -86,10 +87,10 @@ def run(
         with project.scratch_folder(destination.parent, destination.name) as scratch:
             result = scratch / "result"
             result.mkdir()
-            seconds = _execute(notebook, checked, scratch, result, progress, timeout)
+            seconds, cpu_seconds, opened = _execute(notebook, checked, scratch, result, progress, timeout)
             if key.inputs(notebook, checked) != inputs:
                 raise RunError(f"{notebook.stem}: its sources were edited while it ran; run it again")
-            manifest.seal(result, provenance.record(notebook.stem, inputs, seconds))
+            manifest.seal(result, provenance.record(notebook.stem, inputs, seconds, cpu_seconds, opened))
             project.swap_folder(result, destination)
         progress.say(f"done in {seconds:.0f} s -> {_shown(destination)}")
     return destination
@@ -97,13 +98,13 @@ def run(
 
 def _execute(
     notebook: Path, overrides: dict[str, Any], scratch: Path, result: Path, progress: kernel.Progress, timeout: float
-) -> float:
-    """Execute in `scratch`, leave the clean notebook in `result`, return the seconds it took."""
+) -> tuple[float, float, set[Path]]:
+    """Execute in `scratch`, leave the clean notebook in `result`; seconds, CPU seconds, files under `data/` it read."""
     source = scratch / "source.ipynb"
     nbformat.write(read_notebook(notebook), source)
     template = str(source).replace("{", "{{").replace("}", "}}")  # papermill formats the path with the parameters
     deadline = time.monotonic() + timeout
-    began = time.monotonic()
+    began, used = time.monotonic(), _cpu_of_children()
     with surroundings.of_kernel(scratch, result):
         for attempt in (1, 2):
             try:
@@ -132,8 +133,15 @@ def _execute(
                     raise RunError(f"{notebook.stem}: the kernel died (out of memory?): {failure}") from None
                 _start_again(attempt, failure, progress)
     nbformat.write(cleaning.clean(executed), result / assemble.NOTEBOOK)
-    _check_reads(surroundings.reads(scratch), notebook, overrides)
-    return time.monotonic() - began
+    opened = surroundings.reads(scratch)
+    _check_reads(opened, notebook, overrides)
+    return time.monotonic() - began, _cpu_of_children() - used, opened
+
+
+def _cpu_of_children() -> float:
+    """CPU seconds of the processes started here that have ended: kernels, with those that they have waited for."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def _start_again(attempt: int, failure: Exception, progress: kernel.Progress) -> None:

@@ -4,8 +4,8 @@ Made from the `claims.json` that each run leaves and, for provenance, the `run.j
 at each build and kept out of git.
 
 Fields read from `run.json`, all optional, a missing one shown as "not recorded": `key`, `parameters` (the ones
-given beyond the defaults), `wall_seconds`, `started` (ISO 8601), `commit`, `machine` (mapping or words), `torch`,
-`python`.
+given beyond the defaults), `wall_seconds`, `cpu_seconds`, `started` (ISO 8601), `commit`, `machine` (mapping or
+words), `torch`, `python`.
 """
 
 import json
@@ -28,6 +28,7 @@ does not hold stands here like any other. Three kinds are counted apart: what th
 against closed forms, and what we measure beyond the papers.
 """
 MISSING = "not recorded"
+BUDGET = 5  # CPU-minutes that a chapter may use
 KINDS = {"paper": "Claims of the papers", "check": "Checks against closed forms", "own": "Our own extensions"}
 
 
@@ -87,12 +88,16 @@ def _summary(runs: list[Run]) -> list[str]:
         own = [claim for run in runs for claim in run.claims if claim.kind == kind]
         if own:
             lines += [f"- **{name}**: {claims.in_words(own)}."]
-    rows = [
-        [run.link, *(_short([c for c in run.claims if c.kind == kind]) for kind in KINDS), _clock(run.provenance)]
-        for run in runs
-    ]
-    heads = ["Notebook", *KINDS.values(), "Wall time"]
-    note = "In the table: how many hold, of how many; then how many are undecided, if any."
+    rows = []
+    for run in runs:
+        held = [_short([claim for claim in run.claims if claim.kind == kind]) for kind in KINDS]
+        rows.append([run.link, *held, _clock(run.provenance), _budget(run.provenance)])
+    heads = ["Notebook", *KINDS.values(), "Wall time", "CPU-minutes"]
+    note = (
+        "In the table: how many hold, of how many; then how many are undecided, if any. The last column is what each "
+        "notebook used when it was executed for this book, where trainings found in the cache cost nothing; its budget "
+        f"is {BUDGET}."
+    )
     return [*lines, "", note, "", *_table(heads, rows)]
 
 
@@ -105,23 +110,26 @@ def _misses(runs: list[Run]) -> list[str]:
     lines = []
     for verdict, head in ((False, "Claims that do not hold"), (None, "Undecided claims")):
         lines += [f"## {head}", ""]
-        found = [(run, claim) for run in runs for claim in run.claims if claim.holds is verdict]
-        for run, claim in found:
+        found = [
+            (run, place, claim) for run in runs for place, claim in enumerate(run.claims, 1) if claim.holds is verdict
+        ]
+        for run, place, claim in found:
             lines.append(
-                f"- {run.link}: {_plain(claim.statement)}. Paper or closed form: {_plain(claims.show(claim.paper))}; "
-                f"measured: {_plain(claims.show(claim.measured))} ({_plain(claims.show_interval(claim.interval))}). "
-                f"{_plain(claim.detail)}"
+                f"- {claims.number(run.notebook, place)}, {run.link}: {_plain(claim.statement)}. "
+                f"{_plain(claims.show(claim.measured))} ({_plain(claims.show_interval(claim.interval))}); "
+                f"expected: {_plain(claims.show(claim.paper))}."
             )
         lines += [""] if found else ["None.", ""]
     return lines
 
 
 def _tables(runs: list[Run]) -> list[str]:
-    heads = ["Claim", "Paper or closed form", "Measured here", "Interval", "Verdict", "How"]
+    heads = ["", "Claim", "Paper or closed form", "Measured here", "Interval", "Verdict", "What is asked, and how"]
     lines = []
     for run in runs:
         rows = [
             [
+                claims.number(run.notebook, place),
                 _plain(claim.statement),
                 _plain(claims.show(claim.paper)),
                 _plain(claims.show(claim.measured)),
@@ -129,7 +137,7 @@ def _tables(runs: list[Run]) -> list[str]:
                 claims.VERDICT[claim.holds] if claim.holds else f"**{claims.VERDICT[claim.holds]}**",
                 _plain(claim.detail),
             ]
-            for claim in run.claims
+            for place, claim in enumerate(run.claims, start=1)
         ]
         lines += [f"## {run.notebook}", "", f"{run.link}: {_plain(run.claims[0].reference)}.", ""]
         lines += _table(heads, rows)
@@ -162,6 +170,14 @@ def _clock(provenance: dict) -> str:
         return MISSING
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _budget(provenance: dict) -> str:
+    seconds = provenance.get("cpu_seconds")
+    if seconds is None:
+        return MISSING
+    minutes = round(seconds / 60, 1)
+    return f"[{minutes}, over budget]{{.over-budget}}" if minutes > BUDGET else f"{minutes}"
 
 
 def _words(value: object) -> str:

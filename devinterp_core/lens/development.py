@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from .lenses import LogitLens, TunedLens
 from .model import LensModel
 from .predictions import evaluate_lens
+from .recipe import LensTraining
 from .regression import fit_least_squares
-from .training import LensTraining, train_lens
+from .training import train_lens
 
 
 def lens_over_training(

@@ -1,0 +1,23 @@
+"""Tables for readers: heads in words, numbers to the digits asked, blanks, no row numbers."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from devinterp_core.companion.tables import table
+
+FRAME = pd.DataFrame({"run": ["a", "b"], "end": [1500.0, np.nan], "llc": [0.12345, 2.0], "seed": [0, 1]})
+
+
+def test_heads_numbers_and_blanks():
+    page = table(FRAME, {"run": "run", "end": "last step", "llc": r"$\hat\lambda$"}, {"llc": 2}).to_html()
+    assert r"\(\hat\lambda\)" in page and "last step" in page and "seed" not in page
+    for cell in (">1,500<", ">0.12<", ">2.00<", "></td>"):
+        assert cell in page
+    assert "nan" not in page and "row_heading" not in page.split("</style>")[-1]
+
+
+def test_a_column_that_is_not_there_is_refused():
+    for heads, digits in (({"rum": "run"}, {}), ({"run": "run"}, {"llc": 1}), ({}, {})):
+        with pytest.raises(ValueError, match="columns"):
+            table(FRAME, heads, digits)
