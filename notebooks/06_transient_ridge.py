@@ -508,13 +508,29 @@ figures.show("fig-transient-llc", drawings.coefficients, llc=shown)
 # from effective sample sizes; crosses: at the critical step, where estimated. Circles: this run; squares: recorded run.
 # ```
 
+# %% [markdown]
+# The table has the LLC of each run and $M$, and what it is of the LLC at $M = 32$ and at $M = \infty$ of the same seed,
+# whose task list begins alike: means over seeds with the intervals that decide the claims.
+
 # %% tags=["hide-input"]
-for source, table in llcs.items():
-    mark, used = prefixes[source], table.iloc[0]
-    wide = table[table["where"] == "final"].pivot(index="seed", columns="num_tasks", values="llc")
+final = pd.concat([table.assign(source=source) for source, table in llcs.items()])
+final = final[final["where"] == "final"].reset_index(drop=True)
+seeds = pd.MultiIndex.from_frame(final[["source", "seed"]])
+for name, count in {"over_32": 32, "over_infinity": 0}.items():
+    reference = final[final.num_tasks == count].set_index(["source", "seed"]).llc
+    final[name] = final.llc / reference.reindex(seeds).to_numpy()
+columns = {"llc": "LLC", "over_32": "over that at $M = 32$", "over_infinity": r"over that at $M = \infty$"}
+by_tasks = final.assign(M=final.num_tasks.replace(0, np.inf)).groupby(["source", "M"])
+by_tasks[list(columns)].agg(with_interval).assign(seeds=by_tasks.size()).rename(columns=columns)
+
+# %% tags=["hide-input"]
+within, added = criteria.within(0.1, of=1), "by seeds since the means, which a first version compared, had been seen"
+for source, mark in prefixes.items():
+    own, used = final[final.source == source], llcs[source].iloc[0]
+    wide = own.pivot(index="seed", columns="num_tasks", values="llc")
     about = f"{len(wide)} seeds; n-beta {used.n_beta:g}, gamma {used.localization:g}, step size {used.step_size:g}"
     finite = [count for count in wide.columns if count]
-    early, late = [n for n in finite if n <= 32], [n for n in wide.columns if n == 0 or n >= 32]
+    early, late = [n for n in finite if n <= 32], own[(own.num_tasks > 32) | (own.num_tasks == 0)]
     if len(early) > 1:
         measured, holds = intervals.verdict_of_mean(wide[early[-1]] - wide[early[0]], criteria.at_least(0))
         sheet.claim(
@@ -522,43 +538,46 @@ for source, table in llcs.items():
             asks=f"LLC at M = {early[-1]} minus LLC at M = {early[0]}, same seed, of at least 0 asked", holds=holds,
             how=about,
         )  # fmt: skip
-    if len(late) > 1:
-        level = wide[late].mean()
+    if 32 in wide and len(late):
+        measured, holds = intervals.verdict_of_groups(late, "num_tasks", {"over_32": within})
         sheet.claim(
-            f"{mark}The LLC is level from M = 32 on", paper="a plateau above M = 32",
-            found=Measured(
-                level.max() / level.min() - 1, f"largest over smallest mean of {len(late)} values of M, less 1"
-            ),
-            asks=criteria.at_most(0.1), how=about,
+            f"{mark}The LLC is level from M = 32 on", paper="a plateau above M = 32", found=measured,
+            asks=f"LLC over that at M = 32, same seed, at every larger M: {within}", holds=holds,
+            how=f"{added}; {about}",
         )  # fmt: skip
     if 0 in wide and finite and finite[-1] >= large_tasks:
-        measured, holds = intervals.verdict_of_mean(wide[finite[-1]] / wide[0], criteria.within(0.1, of=1))
+        measured, holds = intervals.verdict_of_mean(wide[finite[-1]] / wide[0], within)
         sheet.claim(
             f"{mark}At the largest finite M the LLC is that of M = infinity", paper=1, found=measured,
-            asks=f"ratio at M = {finite[-1]}, same seed, within 0.1 of 1 asked", holds=holds, how=about,
+            asks=f"ratio at M = {finite[-1]}, same seed: {within}", holds=holds, how=about,
         )  # fmt: skip
-    below, between = [n for n in finite if n <= small_tasks], [n for n in finite if small_tasks < n < large_tasks]
-    if 0 in wide and between and below:
-        ratios = (wide.mean() / wide[0].mean())[[*below, *between]]
+    small = own[own.num_tasks.between(1, small_tasks)]
+    middle = own[own.num_tasks.between(small_tasks + 1, large_tasks - 1)]
+    if 0 in wide and len(small) and len(middle):
+        (lower, under), (upper, over) = (
+            intervals.verdict_of_groups(part, "num_tasks", {"over_infinity": asks})
+            for part, asks in ((small, criteria.below(1)), (middle, criteria.above(1)))
+        )
+        parts = [found.value if isinstance(found.value, str) else f"{found.value:.2f}" for found in (lower, upper)]
         sheet.claim(
             f"{mark}The LLC crosses that of M = infinity at the onset of transience",
             paper="below it at small M, above it at transient M",
-            found=Measured(
-                ", ".join(f"{value:.2f} at M = {count}" for count, value in ratios.items()),
-                "ratios of means over seeds",
-            ),
-            asks="small M all below 1, intermediate M all above 1 asked",
-            holds=(ratios[below] < 1).all() and (ratios[between] > 1).all(), how=about,
+            found=Measured(f"below at small M: {parts[0]}; above at intermediate M: {parts[1]}", "each M over seeds"),
+            asks="LLC over that at infinity, same seed, below 1 at every small M and above 1 at every intermediate M",
+            holds=criteria.all_hold(under, over), how=f"{added}; the paper has a partial dip at M = 8; {about}",
         )  # fmt: skip
 sheet.verdicts()
 
 # %% [markdown]
 # ## Claims
 #
-# Verdicts on means are by intervals over seeds, where two seeds decide nothing. Counts of models, whether every $M$ is
-# transient, rank correlations and ratios of means are decided without an interval, also where there are two seeds. The
-# two headline questions, the bound on the distance at large $M$ and the tempered null were asked by a referee after the
-# results had been seen; the bounds are his.
+# Verdicts on means and on ratios of coefficients are by intervals over seeds, where two seeds decide nothing. Counts of
+# models, whether every $M$ is transient, and rank correlations are decided without an interval, also where there are two
+# seeds. Some bounds were set by somebody who had seen the results: a referee of this page asked the two headline
+# questions, and with them that a quarter of a distance counts as being at ridge (at the critical step) or at dMMSE (at
+# the end), a tenth as ending at ridge at large $M$; and proposed the factors and temperatures of the weakened dMMSE.
+# That model and null are compared with one is no choice. What counts as a rise of the loss, the rank correlation asked
+# of the first component and the tolerances on the LLC are ours.
 
 # %% tags=["hide-input"]
 sheet.finish()

@@ -236,8 +236,9 @@ def _ordered(counts: pd.Series) -> list[int]:
 
 
 def _color(count: int) -> tuple[float, ...]:
-    """From 4 to 512 tasks evenly on the logarithm; the last colour for infinitely many, which count as 0."""
-    return plt.get_cmap("plasma")(0.88 * np.clip((np.log2(count) - 2) / 8, 0, 1) if count else 0.88)
+    """From 4 tasks on by the logarithm, slower from 64 on; the last colour for infinitely many, which count as 0."""
+    place = np.interp(np.log2(count), [2, 6, 12], [0, 0.64, 0.88]) if count else 0.88
+    return plt.get_cmap("plasma")(float(place))
 
 
 def _name(count: int) -> str:
