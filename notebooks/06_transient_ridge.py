@@ -572,8 +572,8 @@ sheet.verdicts()
 # ## Claims
 #
 # Verdicts on means and on ratios of coefficients are by intervals over seeds, where two seeds decide nothing. Counts of
-# models, whether every $M$ is transient, and rank correlations are decided without an interval, also where there are two
-# seeds. Some bounds were set by somebody who had seen the results: a referee of this page asked the two headline
+# models, whether every $M$ is transient, and rank correlations are decided without an interval, also where there are
+# two seeds. Some bounds were set by somebody who had seen the results: a referee of this page asked the two headline
 # questions, and with them that a quarter of a distance counts as being at ridge (at the critical step) or at dMMSE (at
 # the end), a tenth as ending at ridge at large $M$; and proposed the factors and temperatures of the weakened dMMSE.
 # That model and null are compared with one is no choice. What counts as a rise of the loss, the rank correlation asked
