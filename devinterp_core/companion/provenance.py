@@ -50,7 +50,7 @@ def record(
 def _reads(opened: Iterable[Path]) -> dict[str, Any]:
     """The cache in use, the entries of it that were read (such as one training), and the other files under `data/`."""
     root, cache = project.root(), cache_folder().resolve()
-    inside = {path.relative_to(cache).parts[0] for path in opened if path.is_relative_to(cache)}
+    inside = {path.relative_to(cache).parts[0] for path in opened if cache in path.parents}
     others = {path.relative_to(root).as_posix() for path in opened if not path.is_relative_to(root / "data" / "cache")}
     shown = cache.relative_to(root).as_posix() if cache.is_relative_to(root) else "elsewhere"
     return {"cache": shown, "read_from_cache": sorted(inside), "read": sorted(others)}
