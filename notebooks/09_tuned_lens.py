@@ -218,7 +218,8 @@ figures.show("fig-lens-domain", drawings.domain, layers=domains)
 # %% [markdown]
 # ```{glue:figure} fig-lens-domain
 # :name: fig-lens-domain
-# :alt: Two line charts of divergence by layer, each with a solid line inside and a dashed line outside the domain.
+# :alt: Two line charts of divergence by layer, each with a solid line inside and a dashed line outside the domain: on
+# :  prose the dashed line lies above, on code the two lie together.
 #
 # **Outside the texts of its training** the tuned lens: divergence from the model by layer. Blue: held-out passages of
 # the corpora of the training, as above; orange, dashed: {glue:text}`num_foreign` passages each of corpora of which the
@@ -376,8 +377,8 @@ figures.show("fig-lens-causal", drawings.causal, influences=causal, correlations
 # ```
 #
 # The lens's influences are in-sample: taken on the same few states on which the directions were chosen to matter to it,
-# the model's on all. That every causal direction seems to matter more to the lens than to the model is for a large part
-# this selection; on other states the lens's influences are much smaller.
+# the model's on all. That every causal direction seems to matter more to the lens than to the model is at least in part
+# this selection; how much of it was not measured here.
 
 # %% tags=["hide-input"]
 found = {
