@@ -377,8 +377,8 @@ figures.show("fig-lens-causal", drawings.causal, influences=causal, correlations
 # ```
 #
 # The lens's influences are in-sample: taken on the same few states on which the directions were chosen to matter to it,
-# the model's on all. That every causal direction seems to matter more to the lens than to the model is at least in part
-# this selection; how much of it was not measured here.
+# the model's on all. That every causal direction seems to matter more to the lens than to the model may come from this
+# selection; how much of it does was not measured here.
 
 # %% tags=["hide-input"]
 found = {
