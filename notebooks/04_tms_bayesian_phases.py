@@ -427,7 +427,7 @@ dead, alive = hessian_spectrum(5, 6), hessian_spectrum(5, 6, 1)
 numbers(
     num_dead=len(ends_dead), num_still=int((force == 0).sum()), num_flat=int((dead.abs() < 1e-8).sum()),
     least_dead=dead[dead.abs() > 1e-8].min(), least_alive=alive[alive.abs() > 1e-8].min(),
-    num_flat_alive=int((alive.abs() < 1e-8).sum()),
+    num_flat_alive=int((alive.abs() < 1e-8).sum()), largest_force=max(force.tolist(), default=0.0),
 )  # fmt: skip
 at_risk = np.isin(names, ["$5$", "$5^{+}$"]).any(0)
 reached, total = int((names == "$6$").any(0)[at_risk].sum()), int(at_risk.sum())
@@ -443,10 +443,11 @@ sheet.claim(
 sheet.verdicts()
 
 # %% [markdown]
-# The mechanism is the same in both phases: they are minima. At $5$ the output of the sixth feature is dead. Where no
-# other output sees it either, neither its column nor its bias has a gradient: on their own data it is exactly zero in
-# {glue:text}`num_still` of the {glue:text}`num_dead` runs that end there, and in these SGD, noise included, leaves the
-# feature where it is. The Hessian of the population loss has {glue:text}`num_flat` flat directions (the rotation and
+# The mechanism is the same in both phases: they are minima but for flat directions. At $5$ the output of the sixth
+# feature is dead. Where no other output sees it either, neither its column nor its bias has a gradient, and SGD, noise
+# included, leaves them where they are: on their own data it is exactly zero in {glue:text}`num_still` of the
+# {glue:text}`num_dead` runs that end there, and at most {glue:text}`largest_force:.1e` in the others, whose output is
+# at the edge of dying. The Hessian of the population loss has {glue:text}`num_flat` flat directions (the rotation and
 # the three coordinates of that feature), all others rise, with eigenvalues from {glue:text}`least_dead:.4f`. At $5^+$
 # the flat directions are {glue:text}`num_flat_alive` (the rotation), the others rise from {glue:text}`least_alive:.4f`.
 #
