@@ -34,14 +34,26 @@ def two_component(w: Tensor) -> Tensor:
     return (w[..., 0] - 1) * (w[..., 0] ** 2 + w[..., 1] ** 2) ** 2
 
 
-def monomial_learning_coefficient(powers: Sequence[int]) -> tuple[Fraction, int]:
-    r"""$\lambda = \min_j 1 / (2 k_j)$ over $k_j > 0$ at the origin, and how many $j$ attain it (the multiplicity).
+def monomial_learning_coefficient(
+    powers: Sequence[int], prior_powers: Sequence[int] | None = None
+) -> tuple[Fraction, int]:
+    r"""$\lambda = \min_j (h_j + 1) / (2 k_j)$ over $k_j > 0$ at the origin, and its multiplicity, how many attain it.
 
-    Reference: Watanabe (2009), normal crossings with a prior that is positive at the origin.
+    Args:
+        powers: $k_j$ of the monomial.
+        prior_powers: $h_j$ of a prior that vanishes like $\prod_j |w_j|^{h_j}$; None for one that is positive there.
+
+    Raises:
+        ValueError: as `monomial`; other numbers of powers of the prior, negative ones.
+
+    Reference: Watanabe (2009), normal crossings.
     """
     monomial(powers)
-    smallest = min(Fraction(1, 2 * k) for k in powers if k)
-    return smallest, sum(1 for k in powers if k and Fraction(1, 2 * k) == smallest)
+    own = [0] * len(powers) if prior_powers is None else list(prior_powers)
+    if len(own) != len(powers) or min(own) < 0:
+        raise ValueError(f"powers of the prior must be one a coordinate and not negative, got {own} for {list(powers)}")
+    ratios = [Fraction(h + 1, 2 * k) for k, h in zip(powers, own) if k]
+    return min(ratios), ratios.count(min(ratios))
 
 
 class PolynomialRegression(nn.Module):
@@ -94,16 +106,29 @@ def exact_tempered_mean(
     noise: float = 1.0,
     localization: float = 1.0,
     centre: tuple[float, float] = (0.0, 0.0),
+    prior_powers: tuple[int, int] = (0, 0),
+    moments: tuple[float, float] = (1.0, 0.0),
     num_points: int = 600,
 ) -> float:
-    r"""$n\beta\, \mathbb{E}[K(w)]$ under the localised tempered posterior of the population loss, by quadrature.
+    r"""$n\beta\, \mathbb{E}[L(w) - L(w^*)]$ under the localised tempered posterior, by quadrature in two dimensions.
 
-    $K = p(w)^2 / (2\sigma^2)$ in two dimensions. Each half axis from the centre is integrated in the logarithm of the
-    distance, from $10^{-9}$ to 9 standard deviations of the localiser, which resolves singularities of any order
-    at the centre's axes.
+    $L = (m_{xx}\, p(w)^2 - 2 m_{xy}\, p(w)) / (2\sigma^2)$ up to a constant, at a zero $w^*$ of $p$: with the moments
+    $(1, 0)$ the population loss $K$, with the means $m_{xx}$ of $x^2$ and $m_{xy}$ of $xy$ over a data set its own
+    loss. Each half axis from the centre is integrated in the logarithm of the distance, from $10^{-9}$ to 9 standard
+    deviations of the localiser, which resolves singularities of any order at the centre's axes.
+
+    Args:
+        polynomial: $p$.
+        n_beta: $n\beta$.
+        noise: $\sigma$.
+        localization: $\gamma$.
+        centre: $w^*$, a zero of $p$.
+        prior_powers: $h$ of a further factor $|w_1|^{h_1} |w_2|^{h_2}$ of the prior.
+        moments: $m_{xx}$ and $m_{xy}$.
+        num_points: of each half axis.
 
     Returns:
-        What an exact sampler's LLC estimate would average to at this temperature, population loss.
+        What an exact sampler's LLC estimate would average to at this temperature and on these data.
 
     Raises:
         ValueError: if n_beta, localization or noise is not positive and finite.
@@ -117,8 +142,11 @@ def exact_tempered_mean(
     log_mass, mean = torch.tensor(-torch.inf, dtype=torch.float64), torch.tensor(0.0, dtype=torch.float64)
     for sign_1, sign_2 in ((-1, -1), (-1, 1), (1, -1), (1, 1)):
         w1, w2 = centre[0] + sign_1 * distance[:, None], centre[1] + sign_2 * distance[None, :]
-        tempered = n_beta / (2 * noise**2) * polynomial(torch.stack(torch.broadcast_tensors(w1, w2), dim=-1)) ** 2
+        value = polynomial(torch.stack(torch.broadcast_tensors(w1, w2), dim=-1))
+        tempered = n_beta / (2 * noise**2) * (moments[0] * value**2 - 2 * moments[1] * value)
         log_density = (t - localization / 2 * distance**2)[:, None] + (t - localization / 2 * distance**2) - tempered
+        for axis, power in zip((w1, w2), prior_powers):
+            log_density = log_density + power * axis.abs().log() if power else log_density
         quadrant_mass = log_density.logsumexp(dim=(0, 1))
         quadrant_mean = ((log_density - quadrant_mass).exp_() * tempered).sum()
         total = torch.logaddexp(log_mass, quadrant_mass)
@@ -150,3 +178,48 @@ def quadratic_llc(
     if bool((step_size * stiffness >= 4).any()):
         raise ValueError(f"SGLD is unstable at step_size {step_size}: the limit is {4 / float(stiffness.max()):.3g}")
     return float((n_beta * curvatures / (stiffness * (1 - step_size * stiffness / 4))).sum() / 2)
+
+
+class Quadratic(nn.Module):
+    r"""$L(w) = \tfrac12 \sum_i h_i w_i^2$ at its minimum, for any input: the loss whose estimate is `quadratic_llc`.
+
+    Args:
+        curvatures: $h_i$, one a coordinate; their dtype is that of the parameters.
+    """
+
+    def __init__(self, curvatures: Float[Tensor, " d"]):
+        super().__init__()
+        self.register_buffer("curvatures", curvatures.detach().clone())
+        self.w = nn.Parameter(torch.zeros_like(curvatures))
+
+    def forward(self, x: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:
+        """The loss, the same for every sample."""
+        return 0.5 * (self.curvatures * self.w**2).sum() + 0 * x
+
+
+def linear_regression(
+    num_inputs: int, num_samples: int, seed: int
+) -> tuple[nn.Linear, tuple[Float[Tensor, "n d"], Float[Tensor, "n 1"]]]:
+    r"""A regular model of $d$ = `num_inputs` parameters, $\lambda = d/2$, at the minimum of its empirical loss.
+
+    $y = \sum_i x_i + \varepsilon$ with $x \sim N(0, I)$, $\varepsilon \sim N(0, 1)$, in float64.
+
+    Returns:
+        The linear map without bias whose weights are the least-squares solution, and its data $(x, y)$.
+
+    Raises:
+        ValueError: fewer samples than inputs, which leave the minimum undetermined.
+    """
+    if not 0 < num_inputs <= num_samples:
+        raise ValueError(f"need 0 < num_inputs <= num_samples, got {num_inputs} and {num_samples}")
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(num_samples, num_inputs, generator=generator, dtype=torch.float64)
+    y = x.sum(1, keepdim=True) + torch.randn(num_samples, 1, generator=generator, dtype=torch.float64)
+    model = nn.Linear(num_inputs, 1, bias=False, dtype=torch.float64)
+    model.weight.data = torch.linalg.lstsq(x, y).solution.T
+    return model, (x, y)
+
+
+def linear_regression_loss(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Float[Tensor, " batch"]:
+    r"""Per-sample negative log-likelihood $(y - f(x))^2 / 2$ of unit noise, summed over the outputs."""
+    return (model(batch[0]) - batch[1]).square().sum(1) / 2

@@ -220,10 +220,6 @@ figures.show("fig-icl-stages", drawings.stages, curves=values, smooth=smooth, st
 # :alt: Two rows of panels. The loss falls in every run. The learning coefficient first rises slowly, then steeply to a
 # :  maximum, and then falls although the loss keeps improving; shaded stages mark the rises and falls.
 #
-# % rests on: LR3 and LR4, regenerated run: the LLC falls
-# % rests on: LR3 and LR4, regenerated run: while the LLC falls the loss still improves
-# % rests on: LR3 and LR4, recorded run: the LLC falls
-# % rests on: LR3 and LR4, recorded run: while the LLC falls the loss still improves
 # **The LLC falls while the loss still improves.** Loss above ridge regression (top) and LLC (bottom) against the
 # training step on a logarithmic axis; from the left the run made for this page, the longer recorded run, and values of
 # the paper (range over its five seeds). Thin lines: single seeds; thick: their mean; band in the lower panels: the
@@ -232,6 +228,10 @@ figures.show("fig-icl-stages", drawings.stages, curves=values, smooth=smooth, st
 # of a change is not the paper's quantity. The recorded run has longer training, another peak rate, batch and chain
 # length (provenance in `data/recorded/icl_stages`).
 # ```
+# % rests on: LR3 and LR4, regenerated run: the LLC falls
+# % rests on: LR3 and LR4, regenerated run: while the LLC falls the loss still improves
+# % rests on: LR3 and LR4, recorded run: the LLC falls
+# % rests on: LR3 and LR4, recorded run: while the LLC falls the loss still improves
 
 # %% tags=["hide-input"]
 heads = {"run": "run", "stage": "stage", "type": "type", "start": "from step", "end": "to step"}
@@ -301,12 +301,12 @@ figures.show("fig-icl-behaviour", drawings.behaviour, curves=curves, stages=rege
 # :alt: Three line charts against training step. The power of predictions dips and then rises to a plateau, the in-
 # :  context score falls to a negative plateau, and the relative loss on stretched inputs falls and stays down.
 #
-# % rests on: The prior over tasks is learned first, regenerated run
 # **Behaviour along the stages** (regenerated run; shading as before). Left: mean square of the predictions; it falls
 # almost to zero when the prior over tasks has been learned, before it rises. Middle: in-context learning score, the
 # loss at the last example minus that at the first; dashed: ridge regression. Right: loss on inputs stretched by $g$,
 # relative to predicting zero. Thin lines: single seeds; thick: their mean.
 # ```
+# % rests on: The prior over tasks is learned first, regenerated run
 
 # %% tags=["hide-input"]
 for name, (behaviour, _, _) in runs.items():
@@ -346,12 +346,12 @@ figures.show("fig-icl-structure", drawings.structure, structure=structure, atten
 # :  after; heads' entropies fall and their variabilities rise at the time of the steep rise of the learning
 # :  coefficient.
 #
-# % rests on: LayerNorm scales before the first attention collapse, regenerated run
 # **Structure along the stages** (regenerated run; shading as before). From the left: norm of the LayerNorm scales
 # before the unembedding (blue) and before the first attention (orange); smallest over largest singular value of the
 # embedding; attention entropy and attention variability of every head of seed 0, layer 0 blue, layer 1 orange. Thin
 # lines in the first two panels: single seeds; thick: their mean.
 # ```
+# % rests on: LayerNorm scales before the first attention collapse, regenerated run
 
 # %% tags=["hide-input"]
 places = {"unembedding": ("the unembedding", 2.99 / 8.46), "first_attention": ("the first attention", 2.07 / 8.72)}

@@ -20,6 +20,7 @@ from pathlib import Path
 
 PAPER = re.compile(r"\[(?:[^\[\]]|\[[^\[\]]*\])*\]\{[^}]*\.paper[^}]*\}")
 CODE_BLOCK = re.compile(r"^(```+|~~~+).*?^\1\s*$", re.M | re.S)
+COMMENT = re.compile(r"^%.*$", re.M)  # of Markdown, which no reader sees
 CODE_SPAN = re.compile(r"(?:\{[\w:.-]+\})?(`+)(?!`).+?(?<!`)\1(?!`)", re.S)
 LINK_TARGET = re.compile(r"\]\([^)]*\)|<https?://[^>]*>|https?://\S+")
 MATH = re.compile(r"\$\$.+?\$\$|(?<![\\$])\$[^$]+\$", re.S)
@@ -28,7 +29,7 @@ REFERENCE = re.compile(
     r"lemmas?|corollary|cor\.|appendix|app\.|chapters?|propositions?|version|v)\s*\(?)[A-Z]?\.?\d[\w.()/-]*",
     re.I,
 )
-LEVEL = re.compile(r"\b(?:50|68|80|90|95|99)\s*%[- ](?:[a-z]+ )?(?:interval|limit|band|level)", re.IGNORECASE)
+LEVEL = re.compile(r"\b(?:50|68|80|90|95|99)\s*%[-\s](?:[a-z]+\s)?(?:interval|limit|band|level)", re.IGNORECASE)
 YEAR = re.compile(r"(?<![\d.])(?:19|20)\d\d[a-z]?(?![\d.]*\d)(?!\s*%)")
 SUSPECT = re.compile(r"±|\d*\.\d+|\d+(?:\.\d+)?[eE][-+]?\d+|\d+\s*%|\d+\s?(?:x\b|×)|\d{3,}|\d{1,3}(?:,\d{3})+")
 MATH_SUSPECT = re.compile(r"\\pm\s*\d|\d+\.\d{2,}|(?<![\w^{.])\d{3,}(?![\w}])|\d\s*\\?%")
@@ -37,7 +38,7 @@ FREE_COLUMN = re.compile(r"\s*(paper|published|closed form)", re.I)
 
 def typed_numbers(markdown: str) -> list[str]:
     """The numbers in `markdown` that the rule refuses, each with a few characters around it."""
-    text = PAPER.sub(" ", CODE_BLOCK.sub(" ", markdown))
+    text = PAPER.sub(" ", COMMENT.sub(" ", CODE_BLOCK.sub(" ", markdown)))
     text = _without_free_columns(CODE_SPAN.sub(" ", text))
     found = []
     for formula in MATH.findall(text):

@@ -13,11 +13,11 @@ Words before.
 :alt: Line chart: the
 :  curves fall.
 
-% rests on: runs fall
 **A ladder.** Loss of {glue:text}`num_runs` runs, $L = 1$.
 
 More.
 ```
+% rests on: runs fall
 
 Words after.
 """

@@ -3,6 +3,7 @@
 import random
 from fractions import Fraction
 
+import pandas as pd
 import pytest
 import torch
 
@@ -12,16 +13,23 @@ from devinterp_core.dln import (
     Architecture,
     CoScaled,
     DeepLinearNetwork,
+    compare_with_truth,
     gibbs_sample,
     layer_scales,
     learning_coefficient,
+    most_singular_network,
+    multiplicity_shares,
+    network_table,
     population_data,
     random_architecture,
     random_network,
+    random_relu_network,
     reduced_rank_learning_coefficient,
     redundant_relu_network,
     rescaled,
     squared_error,
+    summarise_by_class,
+    three_layer_local_coefficient,
     uniform_data,
 )
 from devinterp_core.dln.generator import TRUNCATED_NORMAL_STD
@@ -272,3 +280,71 @@ def test_bad_scales_are_refused():
         CoScaled(model, {"0.weight": 1.0})
     with pytest.raises(ValueError, match="copied_units"):
         redundant_relu_network(4, 5, 3, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("widths", "ranks", "value"),
+    [((10, 6, 16, 16), (6, 2, 12), 50), ((8, 5, 9, 9), (5, 1, 6), 22), ((7, 4, 10, 8), (4, 2, 5), 19)],
+)
+def test_local_coefficients_of_three_layers(widths, ranks, value):
+    assert three_layer_local_coefficient(widths, ranks) == value
+    assert value > learning_coefficient(widths, min(ranks))[0]
+
+
+def test_a_local_coefficient_is_what_a_narrow_localiser_finds():
+    widths, ranks = (8, 5, 9, 9), (5, 1, 6)
+    model = random_network(Architecture(widths, ranks), seed=0)
+    draws = gibbs_sample(model, n_beta=1e10, localization=1e4, num_chains=4, num_draws=150, num_burnin=50,
+                         progress=False)  # fmt: skip
+    found = draws.attrs["n_beta"] * float(draws.loss_difference.mean())
+    assert found == pytest.approx(22, rel=0.03)
+
+
+def test_local_coefficients_refuse_what_the_derivation_does_not_cover():
+    for widths, ranks in (((5, 6, 9, 9), (5, 1, 6)), ((8, 5, 9, 9), (4, 1, 6)), ((8, 5, 9, 9), (5, 4, 3))):
+        with pytest.raises(ValueError, match="onto"):
+            three_layer_local_coefficient(widths, ranks)
+
+
+def test_the_most_singular_network_has_the_rank_asked_for():
+    model = most_singular_network(3, 2, 4, 1)
+    assert model.widths == (3, 2, 4) and int(torch.linalg.matrix_rank(model.product())) == 1
+    with pytest.raises(ValueError, match="rank"):
+        most_singular_network(3, 2, 4, 3)
+
+
+def test_random_relu_networks_have_no_bias_at_the_outputs():
+    generator = torch.Generator().manual_seed(0)
+    first, second = (random_relu_network([10, 20, 20, 10], generator) for _ in range(2))
+    assert [tuple(layer.weight.shape) for layer in first[::2]] == [(20, 10), (20, 20), (10, 20)]
+    assert not first[-1].bias.any() and first[0].bias.std() > 0.5
+    assert first[0].weight.abs().max() <= 2 * 10**-0.5 and not torch.equal(first[0].weight, second[0].weight)
+    with pytest.raises(ValueError, match="widths"):
+        random_relu_network([10], generator)
+
+
+def test_the_table_of_networks_has_their_seeds_and_truths():
+    table = network_table(["1K", "10K"], [2, 1], seed=3)
+    assert table["class"].tolist() == ["1K", "1K", "10K"] and table["seed"].tolist() == [3000, 3001, 3000]
+    assert table["architecture"][1] == random_architecture(CLASSES["1K"], seed=3001)
+    assert table["truth"][2] == float(table["architecture"][2].truth[0])
+    shares = multiplicity_shares(2, seed=3, classes=["1K"])
+    assert shares["count"].sum() == 2 and shares["share"].sum() == 1
+
+
+def test_estimates_are_compared_with_the_truth_and_with_the_posterior():
+    rows = [
+        ("exact", 0, 10.0, 9.5, 9.3, 9.7),
+        ("gradient", 0, 10.0, 9.9, 9.7, 10.1),
+        ("gradient", 1, 4.0, 4.0, 3.0, 5.0),
+    ]
+    columns = ["sampler", "network", "truth", "estimate", "low", "high"]
+    table = pd.DataFrame(rows, columns=columns).assign(**{"class": "1K", "r_hat": [1.0, 1.0, 1.2], "virial": 1.0})
+    found = compare_with_truth(table)
+    assert found["covers"].tolist() == [False, True, True]
+    assert found["error"].tolist() == pytest.approx([-0.05, -0.01, 0.0])
+    # 0.4 apart with half widths of 0.2 each: further than 0.28
+    assert found["covers_posterior"].tolist()[:2] == [1.0, 0.0] and found["covers_posterior"].isna()[2]
+    gradient = summarise_by_class(found, 1.05).loc[("1K", "gradient")]
+    assert gradient["error"] == pytest.approx(0.5) and gradient["covered"] == 100 and gradient["covered_posterior"] == 0
+    assert (gradient["agreed"], gradient["split"]) == (1, 1) and gradient["error_agreed"] == pytest.approx(1.0)

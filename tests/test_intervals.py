@@ -5,12 +5,14 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from devinterp_core.companion.claims import at_most
+from devinterp_core.companion.criteria import at_most
 from devinterp_core.companion.intervals import (
+    listed,
     of_rank_correlation,
     of_slope,
     over_seeds,
     verdict_of_groups,
+    verdict_of_mean,
     within_strata,
 )
 
@@ -96,12 +98,35 @@ def test_within_strata_too_small_or_constant_nothing_is_known():
         within_strata([1, 2, 3], [1, 2, 3], [0, 0])
 
 
+def test_few_values_are_listed_with_their_range():
+    found = listed([1234.4, 7.0], unit="steps", over="models")
+    assert (found.value, found.interval, found.over) == ("1,234, 7 steps", (7.0, 1234.4), "range of 2 models")
+    found = listed([0.125, np.nan], digits=2, missing="never")
+    assert (found.value, found.interval) == ("0.12, never", (0.125, 0.125))
+    assert listed([np.nan], missing="never").interval == "none"
+    for values in ([], [np.nan], [np.inf]):
+        with pytest.raises(ValueError, match="finite"):
+            listed(values)
+
+
+def test_two_values_decide_nothing():
+    assert verdict_of_mean([1.0, 1.1, 0.9], at_most(2.0))[1] is True
+    found, holds = verdict_of_mean([1.0, 2.0], at_most(2.0))
+    assert holds is None and found.interval == (1.0, 2.0)
+
+
 def test_groups_decide_together_and_by_their_intervals():
-    table = pd.DataFrame({"count": [1] * 4 + [0] * 4, "x": [1.0, 1.1, 0.9, 1.0, 1.5, 2.5, 1.8, 2.2]})
-    found = verdict_of_groups(table, "count", "x", at_most, 4.0)
-    assert found["holds"] is True and found["measured"] == "2.00 at infinity, 1.00 at 1"
-    assert verdict_of_groups(table, "count", "x", at_most, 2.0)["holds"] is None
-    assert verdict_of_groups(table, "count", "x", at_most, 0.5)["holds"] is False
-    assert verdict_of_groups(table.iloc[:2], "count", "x", at_most, 4.0)["holds"] is None  # two seeds
-    with pytest.raises(ValueError, match="no rows"):
-        verdict_of_groups(table.iloc[:0], "count", "x", at_most, 4.0)
+    table = pd.DataFrame({"count": [1] * 4 + [0] * 4, "x": [1.0, 1.1, 0.9, 1.0, 1.5, 2.5, 1.8, 2.2], "y": 1.0})
+    found, holds = verdict_of_groups(table, "count", {"x": at_most(4.0)})
+    assert holds is True and found.value == "so at 1, infinity"
+    found, holds = verdict_of_groups(table, "count", {"x": at_most(2.0)})
+    assert holds is None and found.value == "so at 1; undecided at infinity"
+    found, holds = verdict_of_groups(table, "count", {"x": at_most(1.2)})
+    assert holds is False and found.value == "so at 1; not so at infinity"
+    assert verdict_of_groups(table, "count", {"x": at_most(4.0), "y": at_most(0.5)})[1] is False
+    found, holds = verdict_of_groups(table.iloc[:4], "count", {"x": at_most(4.0), "y": at_most(2.0)})
+    assert holds is True and found.value == pytest.approx(1.0) and found.interval == over_seeds(table.x[:4])
+    assert verdict_of_groups(table.iloc[:2], "count", {"x": at_most(4.0)})[1] is None  # two seeds
+    for rows, asked in ((0, {"x": at_most(4.0)}), (4, {})):
+        with pytest.raises(ValueError, match="nothing to decide"):
+            verdict_of_groups(table.iloc[:rows], "count", asked)

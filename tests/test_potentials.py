@@ -83,3 +83,27 @@ def test_two_component_zeros_and_bad_input():
         potentials.gaussian_loss(0.0)
     with pytest.raises(ValueError, match="positive"):
         potentials.exact_tempered_mean(potentials.two_component, 0.0)
+
+
+def test_the_exact_mean_on_a_data_set_is_that_of_its_gaussian():
+    """p = w_2: with u = n_beta m_xx / sigma^2 + 1 the posterior of w_2 is N(n_beta m_xy / sigma^2 / u, 1 / u)."""
+    x, y = potentials.polynomial_data(200, 0.5, seed=3)
+    n_beta, xx, xy = 40.0, float(x.square().mean()), float((x * y).mean())
+    exact = potentials.exact_tempered_mean(potentials.monomial((0, 1)), n_beta, noise=0.5, moments=(xx, xy))
+    stiffness = n_beta * xx / 0.25 + 1
+    mean = n_beta * xy / 0.25 / stiffness
+    expected = n_beta / 0.5 * (xx * (mean**2 + 1 / stiffness) - 2 * xy * mean)
+    assert exact == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("powers", "prior", "expected"),
+    [((1, 3), (1, 0), (Fraction(1, 6), 1)), ((1, 1), (1, 1), (Fraction(1), 2)), ((4, 1), (6, 3), (Fraction(7, 8), 1))],
+)
+def test_priors_that_vanish_raise_the_coefficient(powers, prior, expected):
+    assert potentials.monomial_learning_coefficient(powers, prior) == expected
+    n_beta, (truth, multiplicity) = 1e12, expected
+    exact = potentials.exact_tempered_mean(potentials.monomial(powers), n_beta, prior_powers=prior)
+    assert exact == pytest.approx(float(truth) - (multiplicity - 1) / np.log(n_beta), rel=0.02)
+    with pytest.raises(ValueError, match="prior"):
+        potentials.monomial_learning_coefficient(powers, (1,))

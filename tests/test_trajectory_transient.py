@@ -33,6 +33,7 @@ def test_every_entry_of_a_transient_model():
         "moves_to_dmmse": True,
         "critical_share": 0.25, "final_share": 0.5, "critical_in_to_ridge": 1.0, "critical_in_to_dmmse": 2.0,
         "final_in_loss": 0.75, "final_in_to_ridge": 2.0, "final_in_to_dmmse": 0.5, "final_ood_to_dmmse": 0.5,
+        "critical_ratio": 0.5, "final_ratio": 0.25, "moves_in": True,
     }  # fmt: skip
 
 

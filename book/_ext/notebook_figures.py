@@ -1,6 +1,6 @@
 """Sphinx extension: figures of the notebooks, with links to their files, and as pictures on other pages.
 
-The engine copies what a run saved to `downloads/<notebook>/` beside the pages, and `figures.save` names the files after
+The engine copies what a run saved to `downloads/<notebook>/` beside the pages, and `figures.show` names the files after
 the figure. So each labelled figure of a notebook can link to its files, and any page can show it as it was last made:
 
     ```{notebook-figure} 03_tms_kgons fig-energy-levels

@@ -8,12 +8,12 @@ follows, so that its caption is prose: wrapped, with citations, mathematics and 
     :alt: Line chart of loss against training step: the curves run along horizontal lines
     :  and fall from one to the next.
 
-    % rests on: SGD runs sit near critical losses most of the time
     **SGD falls down a ladder.** Population loss of {glue:text}`num_runs` runs against the training step.
     ```
+    % rests on: SGD runs sit near critical losses most of the time
 
-A comment `% rests on:` names a claim by its statement, or the beginning of it. Where the title or the alternative text
-asserts something, a test holds them to it: that claim must hold.
+A comment `% rests on:` right after the figure names a claim by its statement, or the beginning of it. Where the title
+or the alternative text asserts something, a test holds them to it: that claim must hold.
 """
 
 import re
@@ -22,7 +22,10 @@ from typing import NamedTuple
 
 from nbformat import NotebookNode
 
-FENCE = re.compile(r"^(?P<fence>`{3,}|:{3,})\{glue:figure\} *(?P<name>\S*)\n(?P<body>.*?)^(?P=fence) *$", re.M | re.S)
+FENCE = re.compile(
+    r"^(?P<fence>`{3,}|:{3,})\{glue:figure\} *(?P<name>\S*)\n(?P<body>.*?)^(?P=fence) *$(?P<after>(?:\n%[^\n]*)*)",
+    re.M | re.S,
+)
 OPTION = re.compile(r":(?P<key>[\w-]+): *(?P<value>.*)|: +(?P<more>.*)")  # a line that begins with a blank goes on
 
 RESTS_ON = "% rests on:"
@@ -57,8 +60,9 @@ def captions_in(markdown: str) -> list[Caption]:
         if options.get("name") != block["name"]:
             given = options.get("name")
             raise ValueError(f"figure {block['name']!r} is named {given!r}: write `:name: {block['name']}`")
-        rests = tuple(line.removeprefix(RESTS_ON).strip() for line in lines if line.startswith(RESTS_ON))
-        text = "\n".join(line for line in lines if not line.startswith("%")).strip()
+        after = block["after"].splitlines()
+        rests = tuple(line.removeprefix(RESTS_ON).strip() for line in after if line.startswith(RESTS_ON))
+        text = "\n".join(lines).strip()
         found.append(Caption(block["name"], options.get("alt", ""), text, rests))
     return found
 
@@ -71,10 +75,6 @@ def captions_of(notebook: NotebookNode) -> dict[str, Caption]:
     """
     cells: Iterable = (cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     found = [caption for source in cells for caption in captions_in(source)]
-    for cell in notebook.cells:  # the older form, in the header of the cell that draws
-        about = cell.metadata.get("mystnb", {})
-        if "figure" in about:
-            found.append(Caption(about["figure"]["name"], about["image"]["alt"], about["figure"]["caption"]))
     names = [caption.name for caption in found]
     if len(set(names)) < len(names):
         raise ValueError(f"two captions of one figure: {sorted(name for name in set(names) if names.count(name) > 1)}")

@@ -9,15 +9,14 @@ What is asked of a measurement is a criterion (`companion.criteria`), which deci
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from devinterp_core.companion.claim import Claim, text
 from devinterp_core.companion.claim_table import ClaimTable, Verdicts
-from devinterp_core.companion.criteria import Criterion, Measured, all_hold, ends_of
+from devinterp_core.companion.criteria import Criterion, Measured
 from devinterp_core.companion.output import output_folder
 from devinterp_core.files import write_atomically
 
-__all__ = ["Claim", "ClaimSheet", "all_hold", "at_least", "at_most", "covers", "load", "within", "within_fraction"]
+__all__ = ["Claim", "ClaimSheet", "load"]
 
 
 @dataclass
@@ -115,38 +114,6 @@ class ClaimSheet:
             output_folder(self.notebook) / "claims.json", lambda path: path.write_text(content, encoding="utf-8")
         )
         return ClaimTable(tuple(self.claims))
-
-
-def within(measured: Any, truth: float, tolerance: float) -> bool | None:
-    """Whether `|measured - truth| <= tolerance`, of a number or of all of an interval."""
-    low, high = ends_of(measured)
-    distances = abs(low - truth), abs(high - truth)
-    if max(distances) <= tolerance:
-        return True
-    return None if low <= truth <= high or min(distances) <= tolerance else False
-
-
-def within_fraction(measured: Any, truth: float, fraction: float) -> bool | None:
-    """Whether `|measured - truth| <= fraction * |truth|`, of a number or of all of an interval."""
-    return within(measured, truth, fraction * abs(truth))
-
-
-def at_least(measured: Any, bound: float) -> bool | None:
-    """Whether `measured >= bound`, of a number or of all of an interval."""
-    low, high = ends_of(measured)
-    return True if low >= bound else (None if high >= bound else False)
-
-
-def at_most(measured: Any, bound: float) -> bool | None:
-    """Whether `measured <= bound`, of a number or of all of an interval."""
-    low, high = ends_of(measured)
-    return True if high <= bound else (None if low <= bound else False)
-
-
-def covers(interval: tuple[float, float], truth: float) -> bool:
-    """Whether the interval (low, high) contains `truth`."""
-    low, high = interval
-    return low <= truth <= high
 
 
 def load(path: Path) -> list[Claim]:

@@ -1,13 +1,15 @@
 """Intervals as the claims of the notebooks state them: of means over seeds, slopes, rank correlations, ratios."""
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from devinterp_core.companion.criteria import Measured, all_hold
+from devinterp_core.companion.criteria import Criterion, Measured, all_hold
+
+WORDS = {True: "so", None: "undecided", False: "not so"}
 
 
 def over_seeds(values: ArrayLike) -> tuple[float, float]:
@@ -48,6 +50,41 @@ def mean(values: ArrayLike, over: str = "seeds") -> Measured:
     return Measured(float(numbers.mean()), interval, made)
 
 
+def listed(values: ArrayLike, digits: int = 0, unit: str = "", over: str = "seeds", missing: str = "") -> Measured:
+    """Every value in words, with their range: of so few that a mean would hide more than it says.
+
+    Args:
+        values: one number a unit, one at least.
+        digits: after the point.
+        unit: words after the last number.
+        over: as of `mean`.
+        missing: the word for NaN, such as `never` of a level that is not reached; such values have no part in the
+            range. Without it they are refused.
+
+    Raises:
+        ValueError: no values; one that is infinite, or NaN without a word for it.
+    """
+    numbers = np.asarray(values, dtype=np.float64)
+    known = numbers[~np.isnan(numbers)] if missing else numbers
+    if numbers.ndim != 1 or not len(numbers) or not np.isfinite(known).all():
+        raise ValueError(f"a list of measurements needs finite numbers, got {numbers.tolist()}")
+    words = ", ".join(missing if np.isnan(number) else f"{number:,.{digits}f}" for number in numbers)
+    span = (float(known.min()), float(known.max())) if len(known) else "none"
+    return Measured(f"{words} {unit}".strip(), span, f"range of {len(known)} {over}")
+
+
+def together(found: Sequence[Measured]) -> Measured:
+    """Several measurements as the words of one: their values, and their intervals in the same order.
+
+    Raises:
+        ValueError: none.
+    """
+    if not found:
+        raise ValueError("no measurements to put together")
+    ends = "; ".join(f"{low:.2f} to {high:.2f}" for low, high in (each.interval for each in found))
+    return Measured(", ".join(f"{each.value:.2f}" for each in found), ends, found[0].over)
+
+
 def share(count: int, total: int, over: str) -> Measured:
     """`count` of `total` as a share, with Wilson's 95 % interval, which exists for 0 and for all of them too.
 
@@ -60,41 +97,90 @@ def share(count: int, total: int, over: str) -> Measured:
     return Measured(count / total, (float(low), float(high)), f"95 %, Wilson, {count} of {total} {over}")
 
 
+def median(values: ArrayLike, over: str = "seeds") -> Measured:
+    r"""The median with the narrowest symmetric pair of order statistics that covers it with 95 % or more.
+
+    Of $m$ independent values, $x_{(j)}$ to $x_{(m + 1 - j)}$ covers the median of their distribution, whatever it is,
+    with probability $1 - 2 P(\mathrm{Bin}(m, \tfrac12) < j)$; of five or fewer the range is taken, which covers less.
+
+    Raises:
+        ValueError: fewer than two values, or one that is not finite.
+    """
+    numbers = np.sort(np.asarray(values, dtype=np.float64))
+    if numbers.ndim != 1 or len(numbers) < 2 or not np.isfinite(numbers).all():
+        raise ValueError(f"the interval of a median needs two finite numbers or more, got {numbers.tolist()}")
+    j = max(1, int(stats.binom.ppf(0.025, len(numbers), 0.5)))
+    coverage = max(0.0, 1 - 2 * float(stats.binom.cdf(j - 1, len(numbers), 0.5)))
+    made = f"{coverage:.0%}, order statistics, {len(numbers)} {over}"
+    return Measured(float(np.median(numbers)), (float(numbers[j - 1]), float(numbers[-j])), made)
+
+
 def rank_correlation(x: ArrayLike, y: ArrayLike, over: str, *, seed: int = 0) -> Measured:
     """Spearman's rank correlation with the interval of `of_rank_correlation`, a bootstrap over the points."""
     value, interval = of_rank_correlation(x, y, seed=seed)
     return Measured(value, interval, f"95 %, bootstrap over {len(np.asarray(x))} {over}")
 
 
+def rank_correlation_within(x: ArrayLike, y: ArrayLike, strata: ArrayLike, over: str, *, seed: int = 0) -> Measured:
+    """Spearman's rank correlation within strata, with the interval and the permutations of `within_strata`."""
+    value, interval, chance = within_strata(x, y, strata, seed=seed)
+    return Measured(value, interval, f"Spearman within strata, {over}; share of permutations as high: {chance:.4f}")
+
+
+def difference_of_groups(first: ArrayLike, second: ArrayLike) -> Measured:
+    """Mean of one group minus mean of another, with the smallest and the largest difference of two members.
+
+    Raises:
+        ValueError: an empty group, or a number that is not finite.
+    """
+    a, b = (np.asarray(each, dtype=np.float64) for each in (first, second))
+    if not len(a) or not len(b) or not np.isfinite([*a, *b]).all():
+        raise ValueError(f"a difference needs finite numbers in both groups, got {a.tolist()} and {b.tolist()}")
+    ends = float(a.min() - b.max()), float(a.max() - b.min())
+    return Measured(float(a.mean() - b.mean()), ends, "interval: smallest and largest difference of two members")
+
+
+def verdict_of_mean(values: ArrayLike, asks: Criterion, over: str = "seeds") -> tuple[Measured, bool | None]:
+    """The mean with its interval, and the verdict on it; fewer than three values are undecided.
+
+    Raises:
+        ValueError: as `over_seeds`.
+    """
+    found = mean(values, over)
+    return found, asks(found) if len(np.asarray(values)) > 2 else None
+
+
 def verdict_of_groups(
-    table: pd.DataFrame, group: str, column: str, criterion: Callable, bound: float
-) -> dict[str, str | bool | None]:
-    """A criterion asked of every group of rows, of its mean's interval over seeds: the fields of one claim.
+    table: pd.DataFrame, group: str, asked: Mapping[str, Criterion], over: str = "seeds"
+) -> tuple[Measured, bool | None]:
+    """Criteria asked of every group of rows, of the intervals of its means: what was found, and the verdict over all.
 
     Args:
         table: one row a model.
         group: column that tells the groups apart, 0 standing for infinity.
-        column: of what is measured.
-        criterion: such as `claims.at_most`; called with the interval and `bound`.
-        bound: of the criterion.
+        asked: a criterion for each column that decides.
+        over: what varies from one row of a group to the next.
 
     Returns:
-        `measured` (the means in words), `interval` (those in words, in the same order) and `holds`: of all groups;
-        a group of fewer than three rows is undecided.
+        Of a single group the mean of the first column with its interval, of several in which of them the criteria are
+        fulfilled; and whether they are in all. A group of fewer than three rows is undecided.
 
     Raises:
-        ValueError: for no rows.
+        ValueError: for no rows, or no criteria; as `over_seeds`.
     """
-    groups = {count: own[column] for count, own in table.groupby(group)}
-    if not groups:
-        raise ValueError("no rows: nothing to decide")
-    spans = {count: over_seeds(values) for count, values in groups.items()}
-    verdicts = [criterion(spans[count], bound) if len(values) > 2 else None for count, values in groups.items()]
-    return {
-        "measured": ", ".join(f"{own.mean():.2f} at {count or 'infinity'}" for count, own in groups.items()),
-        "interval": "; ".join(f"{low:.2f} to {high:.2f}" for low, high in spans.values()),
-        "holds": all_hold(*verdicts),
+    if table.empty or not asked:
+        raise ValueError("no rows, or nothing asked: nothing to decide")
+    groups = dict(sorted(table.groupby(group), key=lambda item: item[0] or np.inf))
+    verdicts = {
+        count: all_hold(*(verdict_of_mean(own[column], asks, over)[1] for column, asks in asked.items()))
+        for count, own in groups.items()
     }
+    holds = all_hold(*verdicts.values())
+    if len(groups) == 1:
+        return mean(table[next(iter(asked))], over), holds
+    names = {verdict: ", ".join(str(n or "infinity") for n, v in verdicts.items() if v is verdict) for verdict in WORDS}
+    found = "; ".join(f"{WORDS[verdict]} at {counts}" for verdict, counts in names.items() if counts)
+    return Measured(found, f"each by its interval over {over}"), holds
 
 
 def of_slope(x: ArrayLike, y: ArrayLike) -> tuple[float, float, tuple[float, float]]:

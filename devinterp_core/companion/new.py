@@ -110,9 +110,9 @@ figures.show("<figure>", against_d, estimates=estimates)
 # :alt: Line chart of the estimated learning coefficient against the number of parameters, beside a straight line
 # :  through the origin.
 #
-# % rests on: Estimates of regular models agree with the closed form
 # **Learning coefficients of linear regressions, and half the number of parameters.** Line: $d/2$; bars: 95 % intervals.
 # ```
+# % rests on: Estimates of regular models agree with the closed form
 #
 # The estimates differ from the closed form by {glue:text}`deviation:.1f` % at most.
 

@@ -40,6 +40,21 @@ class DeepLinearNetwork(nn.Module):
         return product.clone()
 
 
+def most_singular_network(inputs: int, hidden: int, outputs: int, rank: int) -> DeepLinearNetwork:
+    r"""The two-layer network of rank $r$ whose layers are zero but for an identity of size $r$, in float64.
+
+    It is the most singular true parameter of its map, so that its local learning coefficient is the global one,
+    `reduced_rank_learning_coefficient`.
+
+    Raises:
+        ValueError: a rank that the sizes do not allow.
+    """
+    if not 0 <= rank <= min(inputs, hidden, outputs):
+        raise ValueError(f"rank {rank} is impossible for sizes {(inputs, hidden, outputs)}")
+    identity = torch.diag((torch.arange(max(inputs, hidden, outputs)) < rank).double())
+    return DeepLinearNetwork([identity[:hidden, :inputs], identity[:outputs, :hidden]])
+
+
 def squared_error(
     model: nn.Module, batch: tuple[Float[Tensor, "batch inputs"], Float[Tensor, "batch outputs"]]
 ) -> Float[Tensor, " batch"]:

@@ -8,6 +8,7 @@
     training      all translators at once; resumable
     regression    all translators in closed form, by least squares
     smollm2       a pretrained model of 30 layers that installs as a package
+    tables        losses and predictions of some sequences as tables
     predictions   trajectories of entropy, divergence, rank; means over a corpus; prediction depth
     bias          marginal distributions of tokens: lens against model
     transfer      translators on other layers; covariances of layers compared
@@ -17,6 +18,7 @@
     iterative     gradient of the loss against what a block does
     development   lenses fitted anew along a training
     injection     two-choice prompts with an injected instruction, and what the layers think of the answer
+    detection     injected prompts told from normal ones, in tables
     anomaly       detectors on trajectories, Mahalanobis baseline by layer
 """
 
@@ -32,6 +34,7 @@ from devinterp_core.lens.causal import (
     model_influence,
     random_basis,
 )
+from devinterp_core.lens.detection import DETECTORS, InjectionTables, injection_tables
 from devinterp_core.lens.development import lens_over_training
 from devinterp_core.lens.fidelity import fidelity_table
 from devinterp_core.lens.injection import Prompt, answer_features, sentiment_prompts
@@ -42,6 +45,7 @@ from devinterp_core.lens.predictions import bits_per_byte, evaluate_lens, predic
 from devinterp_core.lens.recipe import ORIGINAL_SGD, LensTraining
 from devinterp_core.lens.regression import fit_least_squares
 from devinterp_core.lens.smollm2 import load_smollm2
+from devinterp_core.lens.tables import loss_table, token_table, with_bits
 from devinterp_core.lens.training import train_lens
 from devinterp_core.lens.transfer import (
     covariance_similarity,
@@ -52,9 +56,11 @@ from devinterp_core.lens.transfer import (
 )
 
 __all__ = [
+    "DETECTORS",
     "ORIGINAL_SGD",
     "CausalBasis",
     "Detection",
+    "InjectionTables",
     "LensModel",
     "LensTraining",
     "LogitLens",
@@ -72,10 +78,12 @@ __all__ = [
     "fit_least_squares",
     "gradient_alignment",
     "hidden_covariances",
+    "injection_tables",
     "layer_sweep",
     "lens_influence",
     "lens_over_training",
     "load_smollm2",
+    "loss_table",
     "mahalanobis_scores",
     "marginal_bias",
     "mean_ablate",
@@ -85,8 +93,10 @@ __all__ = [
     "random_basis",
     "sentiment_prompts",
     "stimulus_response_alignment",
+    "token_table",
     "train_lens",
     "transfer_cross_entropy",
     "transfer_losses",
     "transfer_penalty",
+    "with_bits",
 ]

@@ -38,8 +38,20 @@ def lens_influence(
     directions: Float[Tensor, "direction d_model"],
 ) -> Float[Tensor, " direction"]:
     r"""$\sigma(v) = \mathbb{E}_h\,\mathrm{KL}(f(h) \,\|\, f(r(h, v)))$ on the lens, in nats, for each direction."""
-    loss, mean = _Influence(lens, hidden, layer), hidden.mean(0)
-    return torch.stack([loss(mean_ablate(hidden, mean, v)).detach() for v in directions])
+    return lens_influences(lens, hidden, layer, directions, hidden.mean(0)).mean(1)
+
+
+@torch.no_grad()
+def lens_influences(
+    lens: LogitLens,
+    hidden: Float[Tensor, "n d_model"],
+    layer: int,
+    directions: Float[Tensor, "direction d_model"],
+    mean: Float[Tensor, " d_model"],
+) -> Float[Tensor, "direction n"]:
+    r"""The same of every state, $\mathrm{KL}(f(h) \,\|\, f(r(h, v)))$, with the mean that replaces given."""
+    loss = _Influence(lens, hidden, layer)
+    return torch.stack([loss.each(mean_ablate(hidden, mean, v)) for v in directions])
 
 
 def causal_basis(
@@ -111,7 +123,6 @@ def random_basis(width: int, num_directions: int, seed: int) -> Float[Tensor, "d
     return (q * r.diagonal().sign()).T.float().contiguous()
 
 
-@torch.no_grad()
 def model_influence(
     model: LensModel,
     tokens: Int[Tensor, "batch position"],
@@ -132,6 +143,24 @@ def model_influence(
         skip: positions at the beginning of each sequence that are left as they are and do not count.
 
     Raises:
+        ValueError: as `model_influences`.
+    """
+    return model_influences(model, tokens, layer, directions, mean, skip=skip).mean((1, 2))
+
+
+@torch.no_grad()
+def model_influences(
+    model: LensModel,
+    tokens: Int[Tensor, "batch position"],
+    layer: int,
+    directions: Float[Tensor, "direction d_model"],
+    mean: Float[Tensor, " d_model"],
+    *,
+    skip: int = 0,
+) -> Float[Tensor, "direction batch kept"]:
+    """The same at every position but the skipped ones.
+
+    Raises:
         ValueError: sequences with no position left, bad tokens or layer, or a model whose states cannot be replaced.
     """
     if not 0 <= skip < tokens.shape[-1]:
@@ -144,8 +173,8 @@ def model_influence(
         treat = lambda h, v=direction: torch.cat([h[:, :skip], mean_ablate(h[:, skip:], mean, v)], dim=1)
         ablated = model.hidden_states(tokens, {layer: treat})[-1][:, skip:]
         parts = zip(ablated.flatten(0, 1).split(chunk), teachers)
-        total.append(torch.cat([readout.divergence(part, teacher) for part, teacher in parts]).mean())
-    return torch.stack(total)
+        total.append(torch.cat([readout.divergence(part, teacher) for part, teacher in parts]))
+    return torch.stack(total).view(len(directions), len(tokens), -1)
 
 
 def causal_fidelity(lens: Float[Tensor, " direction"], model: Float[Tensor, " direction"]) -> float:
@@ -170,8 +199,12 @@ class _Influence:
             self.teachers = [lens.model.readout.teacher(part) for part in self._translated(hidden)]
 
     def __call__(self, hidden: Tensor) -> Tensor:
+        return self.each(hidden).mean()
+
+    def each(self, hidden: Tensor) -> Tensor:
+        """Divergence at every state."""
         parts = zip(self._translated(hidden), self.teachers, strict=True)
-        return torch.cat([self.lens.model.readout.divergence(part, teacher) for part, teacher in parts]).mean()
+        return torch.cat([self.lens.model.readout.divergence(part, teacher) for part, teacher in parts])
 
     def _translated(self, hidden: Tensor) -> tuple[Tensor, ...]:
         return self.lens.transform(hidden, self.layer).split(self.chunk)

@@ -43,24 +43,45 @@ class EmpiricalLoss:
         counted = sizes.isfinite().double()
         powers = torch.stack((counted, sizes.nan_to_num(posinf=0), sizes.nan_to_num(posinf=0) ** 2), 2)
         sums = torch.nn.functional.pad(powers.cumsum(1), (0, 0, 1, 0))  # [feature, number of samples below, power]
-        self.sizes, self.sums = sizes.to(data.dtype), sums.to(data.dtype)
+        self.sizes = sizes.to(data.dtype)
+        # of 1, mu and mu^2, each [feature, number of samples below]
+        self.sums = tuple(part.contiguous() for part in sums.to(data.dtype).unbind(2))
         self.square = sums[:, -1, 2].sum().item()
         self.ceiling = 2 * data.max().item() + 1  # a finite number above every sample
 
     def __call__(
         self, W: Float[Tensor, "batch hidden features"], b: Float[Tensor, "batch features"]
     ) -> Float[Tensor, "batch"]:
-        """The loss at each parameter of the batch, differentiable."""
-        features = b.shape[-1]
-        overlap = (W.mT @ W).permute(2, 0, 1)  # [input j, batch, output i]
-        with torch.no_grad():
-            tiny = torch.finfo(W.dtype).tiny
-            threshold = (-b / torch.where(overlap == 0, tiny, overlap)).clamp(-1, self.ceiling)
-            below = torch.searchsorted(self.sizes, threshold.reshape(features, -1).contiguous())
-            under = torch.gather(self.sums, 1, below.unsqueeze(2).expand(-1, -1, 3)).view(*overlap.shape, 3)
-            rising = (overlap >= 0).unsqueeze(3)
-            t0, t1, t2 = torch.where(rising, self.sums[:, -1, None, None] - under, under).unbind(3)
-        squares = ((t2 * overlap + 2 * t1 * b) * overlap + t0 * b * b).sum((0, 2))
-        diagonal = torch.arange(features)
-        own = (t2 * overlap + t1 * b)[diagonal, :, diagonal].sum(0)
-        return (self.square + squares - 2 * own) / self.num_samples
+        """The loss at each parameter of the batch, differentiable once."""
+        overlap = (W.mT @ W).transpose(0, 1).contiguous()  # symmetric: [input j, batch, output i]
+        return (self.square + _Excess.apply(overlap, b, self)) / self.num_samples
+
+    def samples_on(self, overlap: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """$T_0, T_1, T_2$ of each input and output, `[input, batch, output]`."""
+        tiny = torch.finfo(overlap.dtype).tiny
+        threshold = (-b / torch.where(overlap == 0, tiny, overlap)).clamp(-1, self.ceiling)
+        below = torch.searchsorted(self.sizes, threshold.view(len(overlap), -1))
+        rising = overlap >= 0
+        under = (sums.gather(1, below).view(overlap.shape) for sums in self.sums)
+        totals = (sums[:, -1, None, None] for sums in self.sums)
+        return tuple(torch.where(rising, total - part, part) for total, part in zip(totals, under, strict=True))
+
+
+class _Excess(torch.autograd.Function):
+    r"""$n L_n$ without $\sum \lVert x \rVert^2$; in its gradient, written by hand, the thresholds are held fixed."""
+
+    @staticmethod
+    def forward(ctx, overlap: Tensor, b: Tensor, data: EmpiricalLoss) -> Tensor:
+        t0, t1, t2 = data.samples_on(overlap, b)
+        by_overlap, by_bias = t2 * overlap + t1 * b, t1 * overlap + t0 * b  # half the derivatives of the squares
+        own, own_bias = (t.diagonal(dim1=0, dim2=2) for t in (by_overlap, t1))  # [batch, feature]
+        value = (by_overlap * overlap + by_bias * b).sum((0, 2)) - 2 * own.sum(1)
+        by_overlap.diagonal(dim1=0, dim2=2).sub_(t2.diagonal(dim1=0, dim2=2))
+        ctx.save_for_backward(by_overlap, by_bias.sum(0) - own_bias)
+        return value
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, slope: Tensor) -> tuple[Tensor, Tensor, None]:
+        by_overlap, by_bias = ctx.saved_tensors
+        return 2 * slope[:, None] * by_overlap, 2 * slope[:, None] * by_bias, None

@@ -30,6 +30,17 @@ def _hessian(W: Float[Tensor, "hidden features"], b: Float[Tensor, "features"]) 
     return torch.autograd.functional.hessian(loss, torch.cat((W.flatten(), b)))
 
 
+def hessian_spectrum(k: int, num_features: int, num_positive: int = 0) -> Float[Tensor, "w"]:
+    r"""Eigenvalues of the Hessian of $L$ at a k-gon, from the lowest to the highest.
+
+    Raises:
+        ValueError: if `k` is 4 (the loss has no second derivative there) or the k-gon does not exist.
+    """
+    if k <= 4:
+        raise ValueError(f"at {k}-gons the loss is not twice differentiable: there is no Hessian")
+    return torch.linalg.eigvalsh(_hessian(*kgon(k, num_features, num_positive)))
+
+
 @lru_cache
 def critical_learning_coefficient(k: int, num_features: int, num_positive: int = 0) -> float:
     r"""$\lambda$ of a minimally singular k-gon: half the rank of the Hessian of $L$ there, eigenvalues above $10^{-8}$.
@@ -41,7 +52,7 @@ def critical_learning_coefficient(k: int, num_features: int, num_positive: int =
     """
     if k <= 4:
         raise ValueError(f"at {k}-gons the loss is not twice differentiable: half the rank of a Hessian says nothing")
-    return int((torch.linalg.eigvalsh(_hessian(*kgon(k, num_features, num_positive))).abs() > 1e-8).sum()) / 2
+    return int((hessian_spectrum(k, num_features, num_positive).abs() > 1e-8).sum()) / 2
 
 
 def leading_free_energy(k: int, num_features: int, n: float, num_positive: int = 0) -> float:

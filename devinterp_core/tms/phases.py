@@ -7,7 +7,6 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -129,35 +128,3 @@ def nearest_level(loss: np.ndarray, levels: np.ndarray) -> tuple[np.ndarray, np.
     distance = np.abs(loss[..., None] - levels)
     index = distance.argmin(-1)
     return index, np.take_along_axis(distance, index[..., None], -1)[..., 0]
-
-
-def find_rests(level: np.ndarray, on_level: np.ndarray, shortest: int = 3) -> pd.DataFrame:
-    r"""Rests of many runs: maximal stretches of checkpoints on one level, in order of time within each run.
-
-    Stretches on the same level with nothing but checkpoints off every level between them are one rest.
-
-    Args:
-        level: index of the nearest level, `[checkpoint, run]`.
-        on_level: whether the checkpoint is on it, `[checkpoint, run]`.
-        shortest: stretches of fewer checkpoints on the level are passages, not rests, and are left out.
-
-    Returns:
-        One row a rest: `run`, `level`, `first` and `last` (checkpoints), `middle` (the median checkpoint on the level).
-
-    Raises:
-        ValueError: if the shapes differ.
-    """
-    if level.shape != on_level.shape or level.ndim != 2:
-        raise ValueError(f"level {level.shape} and on_level {on_level.shape} must both be [checkpoint, run]")
-    rows = []
-    for run in range(level.shape[1]):
-        checkpoints = np.flatnonzero(on_level[:, run])
-        changes = np.flatnonzero(np.diff(level[checkpoints, run])) + 1
-        stretches = [s for s in np.split(checkpoints, changes) if len(s) >= max(1, shortest)]
-        for stretch in stretches:
-            index = int(level[stretch[0], run])
-            if rows and rows[-1][:2] == (run, index):  # only a passage lay between
-                stretch = np.concatenate((rows.pop()[2], stretch))
-            rows.append((run, index, stretch))
-    rows = [(run, index, int(s[0]), int(s[-1]), int(s[(len(s) - 1) // 2])) for run, index, s in rows]
-    return pd.DataFrame(rows, columns=["run", "level", "first", "last", "middle"])

@@ -134,3 +134,10 @@ def population_loss(
     kink = b / torch.where(alive, length, 1.0)  # minus the input size at which the output turns on
     own = torch.where(b > 0, bent, torch.where(alive, b * kink**2 + b**2 * kink + bent, 1.0))
     return (between.masked_fill(identity, 0.0).sum((-2, -1)) + own.sum(-1)) / (3 * num_features)
+
+
+def gradient_norm(W: Float[Tensor, "hidden features"], b: Float[Tensor, "features"]) -> float:
+    r"""$\lVert \nabla L \rVert$ of the population loss over all weights and biases of one parameter, by autograd."""
+    W, b = W.detach().requires_grad_(), b.detach().requires_grad_()
+    gradients = torch.autograd.grad(population_loss(W, b), (W, b))
+    return torch.cat([gradient.flatten() for gradient in gradients]).norm().item()

@@ -5,12 +5,16 @@ dimension, and every operation writes into a buffer made once. Runs with fewer f
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from tqdm import tqdm
+
+from devinterp_core.tms.critical import kgon_length_and_bias
+from devinterp_core.tms.potential import one_hot_data
 
 
 class Trajectory(NamedTuple):
@@ -182,6 +186,48 @@ def noisy_kgons(
     return W, bias_scale * torch.randn(num_runs, num_features, generator=generator, dtype=dtype)
 
 
+def disturbed_kgons(
+    num_runs: int,
+    num_features: int,
+    *,
+    k: int = 5,
+    spare_length: float = 0.0,
+    spare_bias: float = 0.0,
+    spare_bias_scale: float = 0.0,
+    noise: float = 0.01,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float32,
+) -> tuple[Float[Tensor, "runs hidden features"], Float[Tensor, "runs features"]]:
+    r"""Initial parameters at the critical k-gon, turned at random, with a choice for the columns outside of it.
+
+    Args:
+        num_runs: how many.
+        num_features: $c > k$.
+        k: vertices, with the length and the bias of `kgon_length_and_bias`.
+        spare_length: of each other column, in a random direction.
+        spare_bias, spare_bias_scale: mean and standard deviation of the other biases.
+        noise: standard deviation of the normal noise added to all weights.
+        seed: of the generator made here.
+        dtype: of the result.
+
+    Raises:
+        ValueError: if `num_features <= k`, or there is no such k-gon.
+    """
+    if num_features <= k:
+        raise ValueError(f"no column is left outside a {k}-gon of {num_features} features: take more features")
+    generator = torch.Generator().manual_seed(seed)
+    length, bias = kgon_length_and_bias(k)
+    turn, spare = torch.rand(2, num_runs, num_features, generator=generator, dtype=dtype) * 2 * math.pi
+    angle = torch.cat([turn[:, :1] + 2 * math.pi / k * torch.arange(k, dtype=dtype), spare[:, k:]], dim=1)
+    lengths = torch.tensor([length] * k + [spare_length] * (num_features - k), dtype=dtype)
+    W = lengths * torch.stack((angle.cos(), angle.sin()), dim=1)
+    W = W + noise * torch.randn(W.shape, generator=generator, dtype=dtype)
+    b = torch.full((num_runs, num_features), bias, dtype=dtype)
+    spread = torch.randn(num_runs, num_features - k, generator=generator, dtype=dtype)
+    b[:, k:] = spare_bias + spare_bias_scale * spread
+    return W, b
+
+
 def pad_features(
     W: Float[Tensor, "runs hidden features"],
     b: Float[Tensor, "runs features"],
@@ -200,3 +246,28 @@ def pad_features(
         raise ValueError(f"cannot pad {b.shape[-1]} features to {num_features}")
     pad = torch.nn.functional.pad
     return pad(W, (0, extra)), pad(b, (0, extra), value=-1.0), pad(data, (0, extra))
+
+
+def starts_of_kinds(
+    kinds: Sequence[tuple[int, float, int]], num_samples: int, *, length: float = 1.0, seed: int = 0
+) -> tuple[Tensor, Tensor, Tensor, dict[tuple[int, float], slice]]:
+    """Noisy 4-gons with data of their own for several kinds of run, padded to one number of features, for one `train`.
+
+    Args:
+        kinds: numbers of features, standard deviation of the initial biases, and number of runs of each kind.
+        num_samples: of each run's data set.
+        length: of the four columns.
+        seed: kind number i has its start from 1000 seed + i and its data from 1000 seed + 500 + i.
+
+    Returns:
+        $W$, $b$ and data of all runs, and the runs of each kind, by features and standard deviation.
+    """
+    starts, runs_of, position = [], {}, 0
+    for index, (features, scale, runs) in enumerate(kinds):
+        W, b = noisy_kgons(runs, features, length=length, bias_scale=scale, seed=1000 * seed + index)
+        data = one_hot_data(num_samples, features, num_sets=runs, seed=1000 * seed + 500 + index)
+        starts.append(pad_features(W, b, data, max(count for count, _, _ in kinds)))
+        runs_of[features, scale] = slice(position, position + runs)
+        position += runs
+    W, b, data = (torch.cat(parts) for parts in zip(*starts, strict=True))
+    return W, b, data, runs_of

@@ -3,8 +3,9 @@ r"""Trajectories of training: where a model's outputs move, how they turn, and w
 `pca` projects the outputs of many checkpoints and runs on joint principal components, `smoothing` makes essential
 dynamics of them, `curvature` has their osculating circles, vertices, cusps and forms, `essential` does all of it for
 one model; `stages` finds the boundaries of stages in a curve of learning coefficients, which `gaussian_process`
-smooths, by the rules of `boundaries`; `seeds` does so for several seeds and makes their tables. `rise` measures how far
-a loss rises after its minimum, `transient` makes the table of models that leave one predictor for another.
+smooths, by the rules of `boundaries`; `seeds` does so for several seeds and makes their tables. `skills` finds when a
+language model learns what. `rise` measures how far a loss rises after its minimum, `two_predictors` how near a model of
+in-context regression is to ridge and to dMMSE, `transient` makes the table of models that leave one for the other.
 """
 
 from devinterp_core.trajectory.curvature import (

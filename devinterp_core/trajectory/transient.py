@@ -36,6 +36,8 @@ def transient_table(curves: pd.DataFrame) -> pd.DataFrame:
         - `moves_to_dmmse`: from the critical step to the end the distance to dMMSE falls and that to ridge grows;
         - `critical_share`, `final_share`: the distance to ridge in distribution at the critical step and at the end,
           over that of the first checkpoint; `critical_in_to_ridge`, `critical_in_to_dmmse`: at the critical step;
+        - `critical_ratio`: in distribution, the distance to ridge over that to dMMSE at the critical step;
+          `final_ratio`: that to dMMSE over that to ridge at the end; `moves_in`: as `moves_to_dmmse`, in distribution;
         - `final_in_loss`, `final_in_to_ridge`, `final_in_to_dmmse`, `final_ood_to_dmmse`: at the last checkpoint.
 
     Raises:
@@ -63,5 +65,8 @@ def transient_table(curves: pd.DataFrame) -> pd.DataFrame:
         row |= {"final_share": end.in_to_ridge / start.in_to_ridge}
         row |= {f"critical_{name}": critical[name] for name in ("in_to_ridge", "in_to_dmmse")}
         row |= {f"final_{name}": end[name] for name in ("in_loss", "in_to_ridge", "in_to_dmmse", "ood_to_dmmse")}
+        row |= {"critical_ratio": critical.in_to_ridge / critical.in_to_dmmse}
+        row |= {"final_ratio": end.in_to_dmmse / end.in_to_ridge}
+        row |= {"moves_in": end.in_to_dmmse < critical.in_to_dmmse and end.in_to_ridge > critical.in_to_ridge}
         rows.append(row)
     return pd.DataFrame(rows)

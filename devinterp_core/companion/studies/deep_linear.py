@@ -1,0 +1,82 @@
+"""The sweeps of the chapter on deep linear networks: over localisers, and over rescalings of a ReLU network."""
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+import torch
+
+from devinterp_core import dln
+from devinterp_core.companion.estimates import row_of
+from devinterp_core.sampler import DivergenceError, sample
+from devinterp_core.sampler.curvature import largest_curvature
+from devinterp_core.sampler.target import make_target
+
+SAMPLERS = ("co-scaled", "plain", "calibrated")
+
+
+def localiser_sweep(
+    model: dln.DeepLinearNetwork, n_betas: Sequence[float], localizations: Sequence[float], *, num_draws: int, seed: int
+) -> pd.DataFrame:
+    r"""Exact posterior means of a network over localisers $\gamma$ and inverse temperatures.
+
+    Args:
+        model: the true network.
+        n_betas, localizations: $n\beta$ and $\gamma$.
+        num_draws: of each of four Gibbs chains from $w^*$, after as many for burn-in.
+        seed: of the chains.
+
+    Returns:
+        `n_beta`, `localization` and the columns of `row_of`.
+    """
+    rows = []
+    for n_beta in n_betas:
+        for localization in localizations:
+            draws = dln.gibbs_sample(
+                model, n_beta=n_beta, localization=localization, num_chains=4, num_draws=num_draws,
+                num_burnin=num_draws, seed=seed, progress=False,
+            )  # fmt: skip
+            rows.append(row_of(draws, n_beta=n_beta, localization=localization))
+    return pd.DataFrame(rows)
+
+
+def rescaling_sweep(
+    network: torch.nn.Sequential, factors: Sequence[float], *, num_steps: int, seed: int
+) -> pd.DataFrame:
+    r"""Estimates of a ReLU network whose hidden layer is scaled by each factor, by three samplers.
+
+    `co-scaled`: SGLD in coordinates that are scaled alike (`dln.CoScaled`); `plain`: SGLD with the same step size at
+    every scale; `calibrated`: SGLD with a step size in proportion to the inverse curvature at that scale. All have the
+    paper's step size $10^{-5}$ at scale 1, minibatches of 500 of 10 000 samples, no localiser, and the same random
+    numbers at every scale.
+
+    Args:
+        network: of `dln.redundant_relu_network`.
+        factors: scales $s$ of the hidden layer.
+        num_steps: of each of four chains, the first half discarded.
+        seed: of inputs and chains.
+
+    Returns:
+        `sampler`, `scale` and the columns of `row_of`, which are NaN where every chain diverged.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    inputs = (2 * torch.rand(10_000, network[0].in_features, generator=generator) - 1) * dln.INPUT_BOUND
+    half, rows, curvature = num_steps // 2, [], {}
+    for factor in [1.0, *[factor for factor in factors if factor != 1]]:
+        scaled = dln.rescaled(network, factor)
+        data = (inputs, scaled(inputs).detach())
+        curvature[factor] = largest_curvature(make_target(scaled, data, dln.squared_error, localization=0.0))
+        for sampler in SAMPLERS:
+            model = dln.CoScaled(scaled, dln.layer_scales(factor)) if sampler == "co-scaled" else scaled
+            shrink = curvature[1.0] / curvature[factor] if sampler == "calibrated" else 1.0
+            label = {"sampler": sampler, "scale": factor}
+            try:
+                draws = sample(
+                    model, data, dln.squared_error, step_size=1e-5 * shrink, localization=0.0, num_chains=4,
+                    batch_size=500, num_burnin=half, num_draws=half, seed=seed, progress=False,
+                )  # fmt: skip
+                rows.append(row_of(draws, **label))
+            except DivergenceError:
+                rows.append(label | {"estimate": math.nan, "low": math.nan, "high": math.nan})
+    kept = pd.DataFrame(rows)
+    return kept[kept["scale"].isin(factors)].sort_values(["sampler", "scale"])
