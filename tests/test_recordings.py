@@ -11,8 +11,6 @@ from devinterp_core.companion.recordings import declared
 ROOT = project.REPOSITORY
 RECORDINGS = declared()
 OTHERS = {"reliability"}  # of the campaign, with a command of its own
-# Their notebooks do not `keep` their tables yet, so that `record` refuses to begin; to be emptied, one line a notebook.
-WAITING = {"dln_protocol", "transient_ridge", "transient_ridge_d8"}
 RUN = {
     "notebook", "settings", "seeds", "commit_training", "commit_evaluation", "trainings", "date", "wall_seconds",
     "device", "torch",
@@ -61,7 +59,7 @@ def test_every_field_is_known_or_said_to_be_unknown_and_why(name):
 def test_the_notebooks_have_the_parameters_and_leave_the_files_that_are_declared(name):
     for step in RECORDINGS[name].steps:
         assert step.jobs()  # parameters that the notebook does not have are refused here
-        assert not follows.not_left(step) or name in WAITING
+        assert not follows.not_left(step)
 
 
 def test_the_presets_of_recorded_runs_are_those_that_are_declared():
