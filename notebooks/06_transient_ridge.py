@@ -66,9 +66,12 @@ import torch
 from scipy import stats
 
 from devinterp_core import regression
-from devinterp_core.companion import claims, criteria, figures, glued, intervals, output, project
+from devinterp_core.companion import claims, criteria, figures, glued, intervals, output
 from devinterp_core.companion.criteria import Measured
 from devinterp_core.companion.drawings import transient_ridge as drawings
+from devinterp_core.companion.recorded_tables import recorded_tables
+from devinterp_core.companion.studies import transient_claims
+from devinterp_core.companion.tables import means_by_tasks
 from devinterp_core.llc import coefficient_table
 from devinterp_core.sampler import sample_many
 from devinterp_core.train import TrainingSettings, log_and_linear_steps, train
@@ -79,11 +82,7 @@ torch.set_num_threads(1)
 figures.use_style()
 sheet = claims.ClaimSheet("06_transient_ridge", paper="Carroll et al. (2025), arXiv:2501.17745")
 HERE, RECORDED, DEEP = "this run", "recorded run", "recorded run, D = 8"
-folders = {RECORDED: "transient_ridge", DEEP: "transient_ridge_d8"}
-kept, names = project.root() / "data/recorded", ("curves", "llc", "pca")
-recorded = {
-    source: {name: pd.read_csv(kept / folder / f"{name}.csv") for name in names} for source, folder in folders.items()
-}
+recorded = {RECORDED: recorded_tables("transient_ridge"), DEEP: recorded_tables("transient_ridge_d8")}
 
 # %% [markdown]
 # ## Training
@@ -103,33 +102,22 @@ worlds = [
     regression.RegressionTasks(dim, num_examples, noise_variance, count or None, task_seed=own) for count, own in runs
 ]
 config = TransformerConfig(
-    num_layers=2,
-    num_heads=num_heads,
-    d_model=width,
-    num_positions=2 * num_examples,
-    input_size=dim + 1,
-    output_size=dim + 1,
-    d_mlp=width,
-    attention_output=attention_output,
-    doubled_residual=True,
-)
+    num_layers=2, num_heads=num_heads, d_model=width, d_mlp=width, num_positions=2 * num_examples, input_size=dim + 1,
+    output_size=dim + 1, attention_output=attention_output, doubled_residual=True,
+)  # fmt: skip
 checkpoints = train(
     [Transformer(config, seed=own) for _, own in runs],
     regression.RegressionStream(tuple(worlds), batch_size, seed=seed),
     regression.sequence_loss,
     TrainingSettings(num_steps, learning_rate, schedule=schedule, num_warmup=num_warmup),
     checkpoint_steps=log_and_linear_steps(num_steps, num_log, num_linear),
-    folder=output.cache_folder(),
-    compile=compile_step,
-)
-seconds = checkpoints.record["seconds"]
+    folder=output.cache_folder(), compile=compile_step,
+)  # fmt: skip
+seconds, tokens = checkpoints.record["seconds"], len(runs) * batch_size * 2 * num_examples * num_steps
 glued.numbers(
-    num_models=len(runs),
-    num_parameters=sum(p.numel() for p in checkpoints.template.parameters()),
-    training_seconds=seconds,
-    tokens_a_second=len(runs) * batch_size * 2 * num_examples * num_steps / max(seconds, 0.1),
-    num_seeds=num_seeds,
-)
+    num_models=len(runs), num_parameters=sum(p.numel() for p in checkpoints.template.parameters()),
+    num_seeds=num_seeds, training_seconds=seconds, tokens_a_second=tokens / max(seconds, 0.1),
+)  # fmt: skip
 
 # %% [markdown]
 # {glue:text}`num_models` models of {glue:text}`num_parameters:,` parameters took {glue:text}`training_seconds:.0f`
@@ -152,11 +140,8 @@ on = two_predictors.two_predictors(worlds, num_sequences=num_sequences, num_prob
 curves, probe_predictions = two_predictors.distances_along_training(checkpoints, on)
 models = pd.DataFrame(runs, columns=["num_tasks", "seed"]).join(on.losses()).rename_axis("model").reset_index()
 curves = curves.merge(models, on="model")
-glued.numbers(
-    num_sequences=num_sequences,
-    largest_mismatch=(curves.ood_loss - curves.ood_loss_plain).abs().max(),
-    largest_excess=curves.ood_to_ridge.max(),
-)
+mismatch = (curves.ood_loss - curves.ood_loss_plain).abs().max()
+glued.numbers(num_sequences=num_sequences, largest_mismatch=mismatch, largest_excess=curves.ood_to_ridge.max())
 
 # %% [markdown]
 # (The plain mean of the squared errors differs from that sum by at most {glue:text}`largest_mismatch:.2f` at any
@@ -203,13 +188,9 @@ deep = deep[deep.num_tasks == deep.groupby("num_tasks").relative_rise.mean().idx
 low, high = intervals.over_seeds(deep.relative_rise)
 moments = [f"{moment}_in_to_{predictor}" for moment in ("critical", "final") for predictor in ("ridge", "dmmse")]
 glued.numbers(
-    peak_tasks=deep.num_tasks.iloc[0],
-    peak_rise=100 * deep.relative_rise.mean(),
-    peak_low=100 * low,
-    peak_high=100 * high,
-    peak_share=deep.share_of_gap.mean(),
-    **deep[moments].mean(),
-)
+    peak_tasks=deep.num_tasks.iloc[0], peak_rise=100 * deep.relative_rise.mean(), peak_low=100 * low,
+    peak_high=100 * high, peak_share=deep.share_of_gap.mean(), **deep[moments].mean(),
+)  # fmt: skip
 
 # %% [markdown]
 # ## At the paper's dimension
@@ -226,13 +207,8 @@ glued.numbers(
 # a minimum of the loss and a small rise, not the paper's change from one predictor to the other.
 
 # %% tags=["hide-input", "remove-output"]
-figures.show(
-    "fig-transient-d8",
-    drawings.at_dimension,
-    curves=everything[everything.source == DEEP],
-    rises=rises[rises.source == DEEP],
-    means=means[means.source == DEEP],
-)
+at = {name: each[each.source == DEEP] for name, each in dict(curves=everything, rises=rises, means=means).items()}
+figures.show("fig-transient-d8", drawings.at_dimension, **at)
 
 # %% [markdown]
 # ```{glue:figure} fig-transient-d8
@@ -319,90 +295,20 @@ figures.show("fig-transient-rise", drawings.rise, rises=shares, means=flat[2])
 # weakened dMMSE, below one where the model has come nearer to ridge than weakening explains. $M$ counts as small up to
 # {glue:text}`small_tasks`, as large from {glue:text}`large_tasks` on, and as intermediate between.
 
-
 # %% tags=["hide-input"]
-def with_interval(values):
-    """The mean and its interval in words; nothing where the two predictors are one."""
-    if values.isna().any():
-        return ""
-    return "{:.2f} ({:.2f} to {:.2f})".format(values.mean(), *intervals.over_seeds(values))
-
-
 columns = {
     "relative_rise": "rise over the minimum", "critical_share": "to ridge at the critical step, share of the start",
     "critical_ratio": "to ridge over to dMMSE there", "final_ratio": "to dMMSE over to ridge at the end",
     "final_share": "to ridge at the end, share of the start", "against_shrunken": "to ridge over weakened dMMSE",
 }  # fmt: skip
 glued.numbers(small_tasks=small_tasks, large_tasks=large_tasks)
-by_tasks = rises.assign(M=rises.num_tasks.replace(0, np.inf)).groupby(["source", "M"])
-by_tasks[list(columns)].agg(with_interval).assign(seeds=by_tasks.size()).rename(columns=columns)
+means_by_tasks(rises, columns)
 
 # %% tags=["hide-input"]
-prefixes = {HERE: "", RECORDED: "Recorded run: ", DEEP: "Recorded run, D = 8: "}
-near = criteria.at_most(at_predictor)
-asked = [  # what is asked of the models of a kind of M: statement, criteria by column, paper, what they are asked of
-    ("small", "At small M the model ends at dMMSE", {"final_ratio": near}, "dMMSE, without transience, below M = 6",
-     "distance to dMMSE over distance to ridge, in distribution, at the end", "paper"),
-    ("small", "At small M the approach to ridge is no more than a weakened dMMSE",
-     {"against_shrunken": criteria.at_least(1)}, "no transience below M = 6",
-     "distance to ridge out of distribution at the critical step over the nearest approach of a weakened dMMSE", "own"),
-    ("intermediate", "At intermediate M the model is at ridge at its critical step",
-     {"critical_share": near, "critical_ratio": criteria.at_most(1)}, "the model first becomes ridge",
-     "distance to ridge, in distribution, over that of the first checkpoint; and over that to dMMSE", "paper"),
-    ("intermediate", "At intermediate M the model is at dMMSE at the end", {"final_ratio": near},
-     "the model becomes dMMSE", "distance to dMMSE over distance to ridge, in distribution", "paper"),
-    ("intermediate", "At intermediate M the approach to ridge is more than a weakened dMMSE",
-     {"against_shrunken": criteria.at_most(1)}, "the model first becomes ridge-like",
-     "distance to ridge out of distribution at the critical step over the nearest approach of a weakened dMMSE", "own"),
-    ("large", "At large M the loss out of distribution does not rise", {"relative_rise": criteria.at_most(rise_bound)},
-     "no rise from M = 362 on", "cross-fitted rise over the minimum", "paper"),
-    ("large", "At large M the model ends at ridge", {"final_share": criteria.at_most(at_ridge)},
-     "ridge from M = 362 on", "distance to ridge, in distribution, at the end, over that of the first checkpoint",
-     "paper"),
-]  # fmt: skip
+prefixes = {HERE: ""} | {source: f"{source[0].upper()}{source[1:]}: " for source in recorded}
+bounds = {"rise_bound": rise_bound, "at_predictor": at_predictor, "at_ridge": at_ridge}
 for source, mark in prefixes.items():
-    own = rises[rises.source == source]
-    seeds = " or ".join(map(str, sorted(set(own.num_tasks.value_counts()))))
-    about = f"{own.last_step.max()} steps, {seeds} seeds of each M"
-    for kind, statement, rules, said, quantity, whose in asked:
-        if (own.kind == kind).any():
-            measured, holds = intervals.verdict_of_groups(own[own.kind == kind], "num_tasks", rules)
-            words = " and ".join(map(str, rules.values()))
-            sheet.claim(
-                f"{mark}{statement}", paper=said, found=measured, asks=f"{quantity}: {words}", holds=holds,
-                how=about, kind=whose,
-            )  # fmt: skip
-    middle = own[own.kind == "intermediate"]
-    for count, part in middle.groupby("num_tasks"):
-        measured, holds = intervals.verdict_of_mean(part.relative_rise, criteria.at_least(rise_bound))
-        sheet.claim(
-            f"{mark}At M = {count} the loss out of distribution rises after its minimum",
-            paper="transient ridge at M = 16 to 128, a partial dip at 6 and 8", found=measured,
-            asks=f"cross-fitted rise over the minimum of at least {rise_bound:g} asked", holds=holds, how=about,
-        )  # fmt: skip
-    if len(middle):
-        sheet.claim(
-            f"{mark}At intermediate M the model moves from ridge towards dMMSE after its critical step",
-            paper="distance to ridge grows, to dMMSE falls",
-            found=Measured(
-                f"{middle.moves_in.sum()} of {len(middle)} models in distribution, {middle.moves_to_dmmse.sum()} out "
-                "of distribution", "exact count",
-            ),
-            asks="of every model, in and out of distribution, from the critical step to the end of training",
-            holds=(middle.moves_in & middle.moves_to_dmmse).all(), how=f"the paper judges in distribution; {about}",
-        )  # fmt: skip
-    inside = means[(means.source == source) & means.num_tasks.between(16, 128)]
-    if len(inside):
-        transient = inside[inside.low > rise_bound].num_tasks
-        sheet.claim(
-            f"{mark}Every M from 16 to 128 is transient", paper="16, 24, ..., 128, at D = 8, K = 16",
-            found=Measured(
-                f"{', '.join(map(str, transient)) or 'none'} of {', '.join(map(str, inside.num_tasks))}",
-                "each by its interval over seeds",
-            ),
-            asks=f"a rise above {rise_bound:g} asked at each M", holds=len(transient) == len(inside),
-            how=f"models and dimension here are smaller than the paper's; {about}",
-        )  # fmt: skip
+    transient_claims.of_models(sheet, rises[rises.source == source], mark, **bounds)
 sheet.verdicts()
 
 # %% [markdown]
@@ -468,20 +374,13 @@ if llc_at_critical:
     places = pd.concat([places, places.assign(where="critical", step=critical.critical_step)], ignore_index=True)
 llc_data = regression.draw_stacked(worlds, llc_samples, torch.Generator().manual_seed(even + 6), False)
 llc_tokens = regression.to_tokens(llc_data)
+settings = {"n_beta": llc_n_beta, "localization": llc_localization, "step_size": llc_step_size}
 draws = sample_many(
     [checkpoints.model(place.step, place.model) for place in places.itertuples()],
     [(llc_tokens[index], llc_data.targets[index]) for index in places.model],
     regression.sequence_loss,
-    step_size=llc_step_size,
-    n_beta=llc_n_beta,
-    localization=llc_localization,
-    num_chains=llc_chains,
-    num_burnin=llc_burnin,
-    num_draws=llc_draws,
-    batch_size=llc_batch_size,
-    seed=seed,
-)
-settings = {"n_beta": llc_n_beta, "localization": llc_localization, "step_size": llc_step_size}
+    **settings, num_chains=llc_chains, num_burnin=llc_burnin, num_draws=llc_draws, batch_size=llc_batch_size, seed=seed,
+)  # fmt: skip
 llc = coefficient_table(draws, places[["where", "num_tasks", "seed", "step"]]).assign(**settings)
 llc = llc.merge(curves[["num_tasks", "seed", "step", "in_loss", "ood_loss", *on.losses()]])
 output.keep(curves=curves, llc=llc, pca=plane)
@@ -520,64 +419,26 @@ for name, count in {"over_32": 32, "over_infinity": 0}.items():
     reference = final[final.num_tasks == count].set_index(["source", "seed"]).llc
     final[name] = final.llc / reference.reindex(seeds).to_numpy()
 columns = {"llc": "LLC", "over_32": "over that at $M = 32$", "over_infinity": r"over that at $M = \infty$"}
-by_tasks = final.assign(M=final.num_tasks.replace(0, np.inf)).groupby(["source", "M"])
-by_tasks[list(columns)].agg(with_interval).assign(seeds=by_tasks.size()).rename(columns=columns)
+means_by_tasks(final, columns)
 
 # %% tags=["hide-input"]
-within, added = criteria.within(0.1, of=1), "by seeds since the means, which a first version compared, had been seen"
 for source, mark in prefixes.items():
     own, used = final[final.source == source], llcs[source].iloc[0]
-    wide = own.pivot(index="seed", columns="num_tasks", values="llc")
-    about = f"{len(wide)} seeds; n-beta {used.n_beta:g}, gamma {used.localization:g}, step size {used.step_size:g}"
-    finite = [count for count in wide.columns if count]
-    early, late = [n for n in finite if n <= 32], own[(own.num_tasks > 32) | (own.num_tasks == 0)]
-    if len(early) > 1:
-        measured, holds = intervals.verdict_of_mean(wide[early[-1]] - wide[early[0]], criteria.at_least(0))
-        sheet.claim(
-            f"{mark}The LLC of trained models rises with M", paper="rises up to M = 32", found=measured,
-            asks=f"LLC at M = {early[-1]} minus LLC at M = {early[0]}, same seed, of at least 0 asked", holds=holds,
-            how=about,
-        )  # fmt: skip
-    if 32 in wide and len(late):
-        measured, holds = intervals.verdict_of_groups(late, "num_tasks", {"over_32": within})
-        sheet.claim(
-            f"{mark}The LLC is level from M = 32 on", paper="a plateau above M = 32", found=measured,
-            asks=f"LLC over that at M = 32, same seed, at every larger M: {within}", holds=holds,
-            how=f"{added}; {about}",
-        )  # fmt: skip
-    if 0 in wide and finite and finite[-1] >= large_tasks:
-        measured, holds = intervals.verdict_of_mean(wide[finite[-1]] / wide[0], within)
-        sheet.claim(
-            f"{mark}At the largest finite M the LLC is that of M = infinity", paper=1, found=measured,
-            asks=f"ratio at M = {finite[-1]}, same seed: {within}", holds=holds, how=about,
-        )  # fmt: skip
-    small = own[own.num_tasks.between(1, small_tasks)]
-    middle = own[own.num_tasks.between(small_tasks + 1, large_tasks - 1)]
-    if 0 in wide and len(small) and len(middle):
-        (lower, under), (upper, over) = (
-            intervals.verdict_of_groups(part, "num_tasks", {"over_infinity": asks})
-            for part, asks in ((small, criteria.below(1)), (middle, criteria.above(1)))
-        )
-        parts = [found.value if isinstance(found.value, str) else f"{found.value:.2f}" for found in (lower, upper)]
-        sheet.claim(
-            f"{mark}The LLC crosses that of M = infinity at the onset of transience",
-            paper="below it at small M, above it at transient M",
-            found=Measured(f"below at small M: {parts[0]}; above at intermediate M: {parts[1]}", "each M over seeds"),
-            asks="LLC over that at infinity, same seed, below 1 at every small M and above 1 at every intermediate M",
-            holds=criteria.all_hold(under, over), how=f"{added}; the paper has a partial dip at M = 8; {about}",
-        )  # fmt: skip
+    about = f"n-beta {used.n_beta:g}, gamma {used.localization:g}, step size {used.step_size:g}"
+    about = f"{own.seed.nunique()} seeds; {about}"
+    transient_claims.of_coefficients(sheet, own, mark, about, small_tasks=small_tasks, large_tasks=large_tasks)
 sheet.verdicts()
 
 # %% [markdown]
 # ## Claims
 #
-# Verdicts on means and on ratios of coefficients are by intervals over seeds, where two seeds decide nothing. Counts of
-# models, whether every $M$ is transient, and rank correlations are decided without an interval, also where there are
-# two seeds. Some bounds were set by somebody who had seen the results: a referee of this page asked the two headline
-# questions, and with them that a quarter of a distance counts as being at ridge (at the critical step) or at dMMSE (at
-# the end), a tenth as ending at ridge at large $M$; and proposed the factors and temperatures of the weakened dMMSE.
-# That model and null are compared with one is no choice. What counts as a rise of the loss, the rank correlation asked
-# of the first component and the tolerances on the LLC are ours.
+# Verdicts on means and on ratios of coefficients are by intervals over seeds, where two seeds decide nothing. Counts
+# of models and rank correlations are decided without an interval, also where there are two seeds. Some bounds were
+# set by somebody who had seen the results: a referee of this page asked the two headline questions, and with them
+# that a quarter of a distance counts as being at ridge (at the critical step) or at dMMSE (at the end), a tenth as
+# ending at ridge at large $M$; and proposed the factors and temperatures of the weakened dMMSE. That model and null
+# are compared with one is no choice. What counts as a rise of the loss, the rank correlation asked of the first
+# component and the tolerances on the LLC are ours.
 
 # %% tags=["hide-input"]
 sheet.finish()

@@ -88,8 +88,10 @@ def show(value: float | str) -> str:
 
 
 def show_interval(interval: tuple[float, float] | list[float] | str) -> str:
-    """`low to high`, or the word that stands in its place."""
-    return interval if isinstance(interval, str) else f"{show(interval[0])} to {show(interval[1])}"
+    """`low to high`, `one value` where the ends are the same, or the word that stands in its place."""
+    if isinstance(interval, str):
+        return interval
+    return "one value" if interval[0] == interval[1] else f"{show(interval[0])} to {show(interval[1])}"
 
 
 def text(name: str, value: object) -> str:

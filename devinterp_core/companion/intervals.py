@@ -46,7 +46,7 @@ def mean(values: ArrayLike, over: str = "seeds") -> Measured:
     """
     numbers = np.asarray(values, dtype=np.float64)
     count, interval = len(numbers), over_seeds(numbers)
-    made = f"95 %, Student, {count} {over}" if count > 2 else f"range of {count} {over}"
+    made = f"95 %, Student, {count} {over}" if count > 2 else _range(count, over)
     return Measured(float(numbers.mean()), interval, made)
 
 
@@ -70,7 +70,7 @@ def listed(values: ArrayLike, digits: int = 0, unit: str = "", over: str = "seed
         raise ValueError(f"a list of measurements needs finite numbers, got {numbers.tolist()}")
     words = ", ".join(missing if np.isnan(number) else f"{number:,.{digits}f}" for number in numbers)
     span = (float(known.min()), float(known.max())) if len(known) else "none"
-    return Measured(f"{words} {unit}".strip(), span, f"range of {len(known)} {over}")
+    return Measured(f"{words} {unit}".strip(), span, _range(len(known), over))
 
 
 def together(found: Sequence[Measured]) -> Measured:
@@ -300,3 +300,7 @@ def _pairs(x: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     if a.shape != b.shape or a.ndim != 1 or len(a) < 3:
         raise ValueError(f"need at least three pairs of numbers, got shapes {a.shape} and {b.shape}")
     return a, b
+
+
+def _range(count: int, over: str) -> str:
+    return f"range of {count} {over}" if count > 1 else "a single value, no interval"

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 import pandas as pd
 from pandas.io.formats.style import Styler
 
+from devinterp_core.companion import intervals
 from devinterp_core.companion.claim_table import as_html
 
-__all__ = ["table"]
+__all__ = ["means_by_tasks", "table"]
 
 
 def table(frame: pd.DataFrame, heads: Mapping[str, str], digits: Mapping[str, int] | None = None) -> Styler:
@@ -32,6 +33,32 @@ def table(frame: pd.DataFrame, heads: Mapping[str, str], digits: Mapping[str, in
     shown = frame[[*heads]].reset_index(drop=True)
     style = shown.style.hide(axis="index").format(formats, na_rep="")
     return style.format_index(lambda name: as_html(names[list(heads).index(name)]), axis=1)
+
+
+def means_by_tasks(frame: pd.DataFrame, heads: Mapping[str, str]) -> Styler:
+    """Means over the models of each run and number of tasks, with the intervals of `intervals.over_seeds`.
+
+    Args:
+        frame: a row a model, with `source`, the run; `num_tasks`, 0 standing for infinity; and the columns of `heads`,
+            NaN where a quantity does not exist.
+        heads: what each column is called on the page.
+
+    Raises:
+        ValueError: as `table`.
+    """
+    rows = []
+    for (source, count), own in frame.groupby(["source", frame["num_tasks"].replace(0, float("inf"))], sort=False):
+        label = {"run": source, "M": "infinity" if count == float("inf") else f"{count:.0f}", "seeds": len(own)}
+        rows.append(label | {name: _with_interval(own[name]) for name in heads})
+    shown = pd.DataFrame(rows).sort_values("run", kind="stable")
+    return table(shown, {"run": "run", "M": "$M$", "seeds": "seeds"} | dict(heads))
+
+
+def _with_interval(values: pd.Series) -> str:
+    if values.isna().any():
+        return ""
+    low, high = intervals.over_seeds(values)
+    return f"{values.mean():.2f} ({low:.2f} to {high:.2f})"
 
 
 def _formatter(places: int | None):
