@@ -70,10 +70,11 @@ import pandas as pd
 import torch
 
 from devinterp_core import language, trajectory
-from devinterp_core.companion import claims, criteria, dynamics, figures, glued, intervals, output, project
-from devinterp_core.companion.criteria import Measured
+from devinterp_core.companion import claims, dynamics, figures, glued, output, project
 from devinterp_core.companion.drawings import language_model_development as drawings
 from devinterp_core.companion.recorded import recorded_text_run
+from devinterp_core.companion.recorded_tables import recorded_path, recorded_tables
+from devinterp_core.companion.studies import language_claims
 from devinterp_core.companion.studies.text_training import train_on_text
 from devinterp_core.heads import along_training, probes, repeated_random_tokens
 from devinterp_core.llc import coefficient_table
@@ -86,7 +87,7 @@ from devinterp_core.transformer import Transformer, attention_only
 torch.set_num_threads(1)
 figures.use_style()
 sheet = claims.ClaimSheet("07_language_model_development", paper="Hoogland et al. (2024), arXiv:2402.02364")
-reference, recorded = project.root() / "data/reference", project.root() / "data/recorded/language_model"
+reference = project.root() / "data/reference"
 SYNTHETIC, TEXT = "synthetic language", "prose and code"
 titles = {SYNTHETIC: "The synthetic language", TEXT: "The text model"}
 
@@ -114,9 +115,8 @@ synthetic = train(
     language.next_token_loss,
     TrainingSettings(num_steps, learning_rate, num_warmup=min(100, num_steps), weight_decay=weight_decay),
     checkpoint_steps=log_and_linear_steps(num_steps, num_log_checkpoints, num_linear_checkpoints),
-    folder=output.cache_folder(),
-    compile=compile_step,
-)
+    folder=output.cache_folder(), compile=compile_step,
+)  # fmt: skip
 
 # %% [markdown]
 # ## Prose and code
@@ -138,16 +138,14 @@ if text_steps:
         learning_rate=text_learning_rate, weight_decay=weight_decay, kept=text_kept, seed=seed, compile=compile_step,
     )  # fmt: skip
 else:
-    text_run = recorded_text_run(recorded / "checkpoints")
+    text_run = recorded_text_run(recorded_path("language_model", "checkpoints"))
 text, corpus = text_run.checkpoints, text_run.corpus
 runs = {SYNTHETIC: synthetic, TEXT: text}
+sizes = [sum(p.numel() for p in each.template.parameters()) for each in (synthetic, text)]
 glued.numbers(
-    num_parameters=sum(p.numel() for p in synthetic.template.parameters()),
-    training_seconds=synthetic.record["seconds"],
-    num_seeds=num_seeds,
-    text_parameters=sum(p.numel() for p in text.template.parameters()),
-    text_tokens=text.steps[-1] * text_run.batch_size * text_run.length / 1e6,
-)
+    num_parameters=sizes[0], training_seconds=synthetic.record["seconds"], num_seeds=num_seeds,
+    text_parameters=sizes[1], text_tokens=text.steps[-1] * text_run.batch_size * text_run.length / 1e6,
+)  # fmt: skip
 
 # %% [markdown]
 # The synthetic language's models have {glue:text}`num_parameters:,` parameters each (training all of them side by side
@@ -212,19 +210,17 @@ for name, data in chain_data.items():
     pairs = pd.MultiIndex.from_product([steps, range(checkpoints.num_models)], names=["step", "seed"])
     coefficients[name] = coefficient_table(draws, pairs.to_frame(index=False)).assign(world=name)
 if text_llc:  # what the recorded run leaves for this page
-    coefficients[TEXT].to_csv(output.output_folder() / "llc.csv", index=False)
+    output.keep(llc=coefficients[TEXT])
 else:
-    coefficients[TEXT] = pd.read_csv(recorded / "llc.csv").assign(world=TEXT)
+    coefficients[TEXT] = recorded_tables("language_model")["llc"].assign(world=TEXT)
 llc = pd.concat(coefficients.values(), ignore_index=True)
 found = {name: trajectory.stages_of_mean(table) for name, table in coefficients.items()}
 ends = {name: table[table.step == table.step.max()].llc.mean() for name, table in coefficients.items()}
+errors = {name: table.standard_error.median() for name, table in coefficients.items()}
 glued.numbers(
-    worst_r_hat=llc.r_hat.max(),
-    standard_error_synthetic=coefficients[SYNTHETIC].standard_error.median(),
-    standard_error_text=coefficients[TEXT].standard_error.median(),
-    end_synthetic=ends[SYNTHETIC],
-    end_text=ends[TEXT],
-)
+    worst_r_hat=llc.r_hat.max(), standard_error_synthetic=errors[SYNTHETIC], standard_error_text=errors[TEXT],
+    end_synthetic=ends[SYNTHETIC], end_text=ends[TEXT],
+)  # fmt: skip
 
 # %% tags=["hide-input", "remove-output"]
 long = pd.concat([curves.assign(quantity="loss", value=curves.loss), llc.assign(quantity="llc", value=llc.llc)])
@@ -234,13 +230,10 @@ tables["paper"] = paper_stages.assign(start=[100, *paper_stages.end[:-1]])
 smooth = {name: trajectory.curve_table(each) for name, each in found.items()}
 stages, smooth = (pd.concat(parts, names=["world"]).reset_index(level="world") for parts in (tables, smooth))
 figures.show(
-    "fig-language-stages",
-    drawings.stages,
-    curves=long[["world", "quantity", "step", "seed", "value"]],
-    smooth=smooth,
+    "fig-language-stages", drawings.stages, curves=long[["world", "quantity", "step", "seed", "value"]], smooth=smooth,
     stages=stages[["world", "type", "start", "end"]],
     paper=pd.read_csv(reference / "language_curves.csv")[["step", "loss", "llc"]],
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ```{glue:figure} fig-language-stages
@@ -260,21 +253,7 @@ figures.show(
 
 # %% tags=["hide-input"]
 for name, title in titles.items():
-    types = found[name].types
-    sheet.claim(
-        f"{title}: the LLC has stages of both types", paper="AABAA",
-        found=Measured(types or "none", "95 % Gaussian process"),
-        asks="a stage of type B, a fall, asked beside one of type A in the mean LLC curve, as the paper's LM3; finding "
-        "none decides nothing",
-        holds=True if "A" in types and "B" in types else None,
-        how="a fall of the paper's relative size is within two standard errors of a difference of two estimates",
-    )  # fmt: skip
-    wide = coefficients[name].pivot(index="step", columns="seed", values="llc")
-    sheet.claim(
-        f"{title}: over training the LLC rises", paper="rises",
-        found=intervals.listed(wide.iloc[-1] - wide.iloc[0], 1), asks=criteria.above(0),
-        how="last estimate minus first, of which only the sign is compared: other model, other first step",
-    )  # fmt: skip
+    language_claims.of_coefficients(sheet, coefficients[name], found[name].types, title)
 sheet.verdicts()
 
 # %% [markdown]
@@ -284,7 +263,7 @@ sheet.verdicts()
 # $\log$ time, between checkpoints); bigrams at the step of the lowest bigram score; n-grams half the way from the loss
 # that the corpus' bigrams have on their last token to the end, since bigrams alone already bring that loss down;
 # positions where their gap passes a tenth of a nat. Every model is judged by itself; with so few seeds the intervals
-# are ranges, and for the text model, of one seed, there is none: its range is the value itself. Prefix matching still
+# are ranges, and for the text model, of one seed, there is none. Prefix matching still
 # rises when the training of the synthetic models stops, so that its half-way step depends on where that is.
 
 # %% tags=["hide-input"]
@@ -298,9 +277,6 @@ words = {
 }  # fmt: skip
 heading = [f"{row.world}, seed {row.seed}" for row in moments.itertuples()]
 by_world = {name: moments[moments.world == name] for name in titles}
-said = {
-    name: {key: intervals.listed(part[key], missing="never").value for key in words} for name, part in by_world.items()
-}
 moments[list(words)].rename(columns=words).set_axis(heading).round(2).transpose()
 
 # %% tags=["hide-input", "remove-output"]
@@ -324,31 +300,7 @@ figures.show("fig-language-behaviour", drawings.behaviour, curves=curves, entrop
 
 # %% tags=["hide-input"]
 for name, part in by_world.items():
-    title, steps = titles[name], said[name]
-    ordered = (part.bigrams < part.ngrams) & (part.ngrams < part.prefix_matching_1)
-    sheet.claim(
-        f"{title}: bigrams, then n-grams, then induction", paper="steps 700, about 2,000, about 12,000",
-        found=Measured(f"{steps['bigrams']}; {steps['ngrams']}; {steps['prefix_matching_1']}", "exact count"),
-        asks="this order asked in every model", holds=ordered.all(),
-        how=f"in this order in {ordered.sum()} of {len(part)} models",
-    )  # fmt: skip
-    sheet.claim(
-        f"{title}: at its best the bigram score comes close to the entropy of the bigrams", paper="0.33 nats above",
-        found=intervals.listed(part.bigram_gap, 2, "nats above"), asks=criteria.below(0.5),
-        how="lowest bigram score of all checkpoints minus the entropy of the corpus' bigrams",
-    )  # fmt: skip
-    gap, close = intervals.listed(part.final_gap, 2), (part.positions / part.bigrams).sub(1).abs().min() < 0.25
-    sheet.claim(
-        f"{title}: positions become useful after the bigrams",
-        paper="bigrams at step 700, gap 0.02 at step 900, 1.21 at the end",
-        found=Measured(
-            f"step {steps['positions']} against {steps['bigrams']}; gap {gap.value} at the end", gap.interval,
-            "interval: range of the gap at the end",
-        ),
-        asks="a positional gap of 0.1 nats asked after the checkpoint of the lowest bigram score, in each; closer "
-        "than a quarter, which is a step between checkpoints: undecided",
-        holds=None if close else (part.positions > part.bigrams).all(), how="undecided added after the result",
-    )  # fmt: skip
+    language_claims.of_skills(sheet, part, titles[name])
 sheet.verdicts()
 
 # %% tags=["hide-input", "remove-output"]
@@ -406,42 +358,9 @@ glued.numbers(
 # probes, would not pass it, so that its numbers beside ours are no benchmark.
 
 # %% tags=["hide-input"]
+on_blocks = {TEXT: dict(zip(lengths, matching, strict=True))}
 for name, part in by_world.items():
-    title, steps, count = titles[name], said[name], len(part)
-    first = part.previous_token_1 < part.previous_token_0
-    sheet.claim(
-        f"{title}: layer 1 attends to the previous token before layer 0 does",
-        paper="by step 6,500 and from step 6,500 on",
-        found=Measured(f"layer 1 {steps['previous_token_1']}; layer 0 {steps['previous_token_0']}", "exact count"),
-        asks="the half-way step of the best head earlier in layer 1 asked, in every model", holds=first.all(),
-        how=f"in {first.sum()} of {count} models",
-    )  # fmt: skip
-    score, in_context = (intervals.listed(part[key], 2) for key in ("final_prefix_matching_1", "final_in_context"))
-    interval, over = score.interval, "seeds"
-    if name == TEXT:
-        interval = matching.min(), matching.max()
-        over = f"random blocks of {lengths} tokens"
-    lower = part.final_in_context < part.start_in_context - 0.1
-    sheet.claim(
-        f"{title}: an induction head forms and learning in context sets in",
-        paper="prefix matching 0.06 and 0.08, in-context score -0.22",
-        found=Measured(f"prefix matching {score.value}; in-context score {in_context.value}", interval),
-        asks="prefix matching of at least 0.3 asked of the best head of layer 1, and an in-context score 0.1 nats "
-        "below that at the start",
-        holds=criteria.all_hold(criteria.at_least(0.3)(interval), lower.all()),
-        how=f"interval: range of prefix matching over {over}",
-    )  # fmt: skip
-    formed = (part.final_prefix_matching_1 > 0.3) & lower
-    together = (np.log2(part.in_context / part.prefix_matching_1).abs() < 1) & formed
-    sheet.claim(
-        f"{title}: the in-context score falls when the induction head forms",
-        paper="both between steps 8,500 and 17,500",
-        found=Measured(
-            f"in-context {steps['in_context']}; prefix matching {steps['prefix_matching_1']}", "exact count"
-        ),
-        asks="half-way steps within a factor of 2 asked in every model, where the head forms",
-        holds=together.all(), how=f"in {together.sum()} of {count} models",
-    )  # fmt: skip
+    language_claims.of_heads(sheet, part, titles[name], on_blocks.get(name))
 sheet.verdicts()
 
 # %% tags=["hide-input", "remove-output"]
@@ -464,22 +383,8 @@ figures.show("fig-language-rules", drawings.rules, rules=rules)
 
 # %% tags=["hide-input"]
 binding = np.array([halfway_step(own.step.to_numpy(), own.loss_binding.to_numpy()) for _, own in rules.groupby("seed")])
-together = np.abs(np.log2(binding / by_world[SYNTHETIC].prefix_matching_1.to_numpy())) < 1
-bound = intervals.listed(binding, missing="never").value
-sheet.claim(
-    "The synthetic language: words bound to names are predicted when the induction head forms",
-    paper="induction heads make learning in context",
-    found=Measured(f"bound words {bound}; prefix matching {said[SYNTHETIC]['prefix_matching_1']}", "exact count"),
-    asks="half-way steps within a factor of 2 asked in every model", holds=together.all(),
-    how=f"in {together.sum()} of {len(together)} models", kind="own",
-)  # fmt: skip
 last = rules[rules.step == rules.step.max()]
-sheet.claim(
-    "The synthetic language: most multigrams are memorised at the end", paper="not known for the paper's text",
-    found=intervals.mean(last.memorised / last.seen), asks=criteria.above(0.5),
-    how="share of the rules seen three times or more whose forced token has a mean probability above one half; most of "
-    "them are trigram rules", kind="own",
-)  # fmt: skip
+language_claims.of_rules(sheet, by_world[SYNTHETIC], binding, last, titles[SYNTHETIC])
 sheet.verdicts()
 
 # %% [markdown]
@@ -498,10 +403,8 @@ null_forms = trajectory.forms_of_random_walks(len(path), smoothing_end=smoothing
 glued.numbers(
     explained=", ".join(f"{share:.2f}" for share in explained),
     form_steps=", ".join(f"{step:,}" for step in path[path.form].step) or "none",
-    null_forms=null_forms.mean(),
-    null_low=np.quantile(null_forms, 0.025),
-    null_high=np.quantile(null_forms, 0.975),
-)
+    null_forms=null_forms.mean(), null_low=np.quantile(null_forms, 0.025), null_high=np.quantile(null_forms, 0.975),
+)  # fmt: skip
 
 # %% tags=["hide-input", "remove-output"]
 figures.show("fig-language-dynamics", dynamics.essential_dynamics, path=path)
