@@ -50,17 +50,15 @@ table_batch_size: int = 256  # SGLD batch of that table
 import numpy as np
 import pandas as pd
 import torch
-from scipy import stats
 
 from devinterp_core import tms
-from devinterp_core.companion import claims, criteria, figures, intervals
-from devinterp_core.companion.studies import superposition
+from devinterp_core.companion import claims, criteria, figures
 from devinterp_core.companion.criteria import Measured
 from devinterp_core.companion.drawings import tms_kgons as drawings
 from devinterp_core.companion.glued import numbers
+from devinterp_core.companion.studies import kgon_claims, superposition
 from devinterp_core.llc import coefficient_table
 from devinterp_core.sampler import sample_many
-from devinterp_core.tms.evidence import critical_learning_coefficient
 
 torch.set_num_threads(1)
 figures.use_style()
@@ -205,39 +203,18 @@ figures.show("fig-time-on-level", drawings.time_on_level, shares=shares[shares.c
 # makes (next chapter).
 
 # %% tags=["hide-input"]
-share, low, high, chance, geometry = summary.loc[(num_features, bias_scales[-1])]
-on_main = shares[shares.c == num_features]
+normal, on_main = bias_scales[-1], shares[shares.c == num_features]
 lowest = int(on_main[on_main.level == labels[-1]].runs_seen.sum())
 one_less = (main_levels.k == num_features - 1).to_numpy()
 at_risk = int((main.on_level & one_less[main.level]).any(0).sum())
-bounds = tuple(stats.binomtest(lowest, at_risk).proportion_ci(0.95)) if at_risk >= max(1, lowest) else (0.0, 1.0)
+bound = 100 * kgon_claims.share_reaching(lowest, at_risk).interval[1]
+share, _, _, chance, geometry = summary.loc[(num_features, normal)]
 numbers(share_on_level=share, share_by_chance=chance, geometry_agrees=geometry)
-numbers(num_reaching_lowest=lowest, at_risk=at_risk, six_bound=100 * bounds[1])
-on_levels = Measured(share, (low, high), f"95 %, bootstrap over {num_runs} runs from normal biases")
-sheet.claim(
-    "SGD spends nearly all of its time at k-gons",
-    paper="at least 0.9 (plateaus in the figures; 0.95 in a later replication)", found=on_levels,
-    asks="at least 0.9, and more than by chance",
-    holds=criteria.all_hold(criteria.at_least(0.9)(on_levels), low > chance),
-    how=f"{num_checkpoints} checkpoints, within {level_tolerance:g} of a level; by chance {chance:.3f}",
-)  # fmt: skip
-sheet.claim(
-    "The level found from the loss is the k-gon that the geometry shows", paper="the same k-gon",
-    found=Measured(geometry, "share of all checkpoints on a level"), asks=criteria.at_least(0.95), kind="check",
-    how="convex hull, positive biases of interior columns and dead outputs all three as named",
-)  # fmt: skip
-sheet.claim(
-    f"No SGD run reaches the lowest level {labels[-1]}", paper="0 runs",
-    found=Measured(f"{lowest} of {at_risk} runs at risk", bounds, "95 %, Clopper-Pearson, share that goes on"),
-    asks="none asked", holds=(lowest == 0) if at_risk else None,
-    how=f"of {num_runs * len(bias_scales)} runs those count that were ever on a {num_features - 1}-gon",
-)  # fmt: skip
-dead = on_main[(on_main.scale == bias_scales[-1]) & on_main.level.str.contains("-")]
-sheet.claim(
-    "From normal biases SGD also rests at 4-gons with dead outputs", paper="4 with one to three dead outputs appear",
-    found=Measured(f"{int((dead.runs_seen > 0).sum())} of {len(dead)} such levels", "exact count"),
-    asks="one such level asked", holds=bool((dead.runs_seen > 0).any()),
-    how=f"levels with at least one checkpoint of {num_runs} runs",
+numbers(num_reaching_lowest=lowest, at_risk=at_risk, six_bound=bound)
+kgon_claims.of_time_on_levels(
+    sheet, summary.loc[(num_features, normal)], on_main[on_main.scale == normal], (lowest, at_risk),
+    (labels[-1], f"{num_features - 1}-gon"),
+    f"{num_runs} runs, {num_checkpoints} checkpoints, within {level_tolerance:g} of a level",
 )  # fmt: skip
 sheet.verdicts()
 
@@ -314,16 +291,7 @@ figures.show("fig-jumps", drawings.jumps, jumps=jumps, levels=main_levels[["labe
 # % rests on: When SGD jumps to a lower level the LLC estimate does not fall
 
 # %% tags=["hide-input"]
-rising = intervals.share(num_rising, num_jumps, "jumps").interval if num_jumps else (0.0, 1.0)
-bound = stats.norm.ppf(1 - 0.025 / max(1, num_jumps))
-sheet.claim(
-    "When SGD jumps to a lower level the LLC estimate does not fall", paper="opposing staircases: every jump rises",
-    found=Measured(f"{num_rising} of {num_jumps} jumps rise, {num_falling} fall", rising, "95 %, Wilson, of rises"),
-    asks=f"no significant fall, of more than {bound:.1f} standard errors (5 % for all jumps together)",
-    holds=num_jumps > 0 and not (jumps.change < -bound).any(),
-    how=f"only a significant fall could refute it; {num_jumps} of {num_all_jumps} jumps judged, largest fall "
-    f"{max(0, -jumps.change.min()):.1f} standard errors; rise or fall: more than two (until a referee asked, any)",
-)  # fmt: skip
+kgon_claims.of_jumps(sheet, jumps, num_all_jumps)
 sheet.verdicts()
 
 # %% [markdown]
@@ -379,26 +347,8 @@ figures.show("fig-llc-limit", drawings.llc_limit, limit=limit[limit.k > 4], fini
 
 # %% tags=["hide-input"]
 deep = limit[limit.n_beta == limit_n_betas[-1]].sort_values(["k", "sigma"], ignore_index=True)
-for row in deep[deep.k > 4].itertuples():
-    rank = int(2 * critical_learning_coefficient(row.k, num_features, row.sigma))
-    near = criteria.within(0.2, of=row.truth)((row.low, row.high))
-    sheet.claim(
-        f"The learning coefficient of {tms.level_label(row.k, row.sigma)} is {row.truth:g}", paper=row.truth,
-        found=Measured(row.llc, (row.low, row.high), "95 %: draws, chains and drift"), kind="check",
-        asks="within 0.2, and the rank of the Hessian twice the exponent",
-        holds=criteria.all_hold(near, rank == 2 * row.truth),
-        how=f"MALA, population loss, n-beta {row.n_beta:g}, {limit_chains} chains; R-hat {row.r_hat:.2f}; rank {rank}",
-    )  # fmt: skip
-for row in finite.dropna(subset="published").itertuples():
-    ends = row.low, row.high
-    over, meets = criteria.at_least(row.truth)(ends), criteria.covering(row.published)(ends)
-    sheet.claim(
-        f"At finite n the estimate at {tms.level_label(row.k, row.sigma)} overshoots to {row.published}",
-        paper=row.published, found=Measured(row.llc, ends, "95 %: draws, chains and drift"),
-        asks=f"an interval above the exponent {row.truth:g} that covers the paper's value",
-        holds=criteria.all_hold(over, meets), how=f"n = {table_samples}, SGLD, {table_chains} chains, {row.escaped} "
-        "discarded; the paper's step size is not confirmed",
-    )  # fmt: skip
+ways = f"MALA, population loss, {limit_chains} chains", f"n = {table_samples}, SGLD, {table_chains} chains"
+kgon_claims.of_coefficients(sheet, deep, finite, num_features, ways)
 sheet.verdicts()
 
 # %% [markdown]
