@@ -13,8 +13,9 @@ MADE = "95 %: draws, chains and drift"
 
 
 def of_time_on_levels(
-    sheet: ClaimSheet, summary: pd.Series, shares: pd.DataFrame, lowest: tuple[int, int], labels: tuple[str, str], about: str
-) -> None:
+    sheet: ClaimSheet, summary: pd.Series, shares: pd.DataFrame, lowest: tuple[int, int], labels: tuple[str, str],
+    about: str,
+) -> None:  # fmt: skip
     """Add the claims on where SGD spends its time.
 
     Args:
@@ -49,7 +50,8 @@ def of_time_on_levels(
     dead = shares[shares.level.str.contains("-")]
     sheet.claim(
         "From normal biases SGD also rests at 4-gons with dead outputs",
-        paper="4 with one to three dead outputs appear", found=Measured(f"{int((dead.runs_seen > 0).sum())} of {len(dead)} such levels", "exact count"),
+        paper="4 with one to three dead outputs appear",
+        found=Measured(f"{int((dead.runs_seen > 0).sum())} of {len(dead)} such levels", "exact count"),
         asks="one such level asked, with one checkpoint or more", holds=bool((dead.runs_seen > 0).any()), how=about,
     )  # fmt: skip
 
