@@ -69,4 +69,5 @@ def setup(app) -> dict:
     """Register the handler and the directive."""
     app.connect("doctree-resolved", add_links)
     app.add_directive("notebook-figure", NotebookFigure)
+    app.set_html_assets_policy("always")  # mathematics in the HTML of tables needs MathJax where the text has none
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

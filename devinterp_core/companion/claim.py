@@ -61,6 +61,11 @@ def number(notebook: str, position: int) -> str:
     return f"{notebook.split('_')[0]}.{position}"
 
 
+def anchor(notebook: str, position: int) -> str:
+    """What the number of a claim is called in addresses, where a dot would mean something else: `05-3`."""
+    return number(notebook, position).replace(".", "-")
+
+
 def counts(claims: Iterable[Claim]) -> dict[str, int]:
     """How many claims hold, do not hold and are undecided, by the verdict's words."""
     found = [claim.holds for claim in claims]

@@ -4,7 +4,7 @@ import html
 import re
 from dataclasses import dataclass
 
-from devinterp_core.companion.claim import VERDICT, Claim, in_words, number, show, show_interval
+from devinterp_core.companion.claim import VERDICT, Claim, anchor, in_words, number, show, show_interval
 
 CLASS = {True: "claim-holds", False: "claim-fails", None: "claim-undecided"}
 
@@ -18,7 +18,7 @@ class ClaimTable:
     def _repr_html_(self) -> str:
         heads = ("", "Claim", "Paper or closed form", "Measured here", "Interval", "Verdict", "What is asked, and how")
         rows = "".join(
-            f'<tr id="claim-{number(c.notebook, i)}"><td>{number(c.notebook, i)}</td>'
+            f'<tr id="claim-{anchor(c.notebook, i)}"><td>{number(c.notebook, i)}</td>'
             f'<th scope="row">{as_html(c.statement)}</th><td>{as_html(show(c.paper))}</td>'
             f"<td>{as_html(show(c.measured))}</td><td>{as_html(show_interval(c.interval))}</td>"
             f'<td class="{CLASS[c.holds]}">{VERDICT[c.holds]}</td>'
@@ -42,14 +42,20 @@ class ClaimTable:
 
 @dataclass(frozen=True)
 class Verdicts:
-    """Claims in a line each: the verdict, the statement, what the paper says and what was measured."""
+    """Claims in a line each: the verdict, the statement, what the paper says and what was measured.
+
+    `first` is the place of the first of them on the sheet, for their numbers, to which the scorecard links.
+    """
 
     claims: tuple[Claim, ...]
+    first: int = 1
 
     def _repr_html_(self) -> str:
         lines = "".join(
-            f'<li><b class="{CLASS[c.holds]}">{VERDICT[c.holds]}</b>: {as_html(f"{c.statement}. {_numbers(c)}")}</li>'
-            for c in self.claims
+            f'<li id="verdict-{anchor(c.notebook, i)}"><a href="#claim-{anchor(c.notebook, i)}">'
+            f'{number(c.notebook, i)}</a> <b class="{CLASS[c.holds]}">{VERDICT[c.holds]}</b>: '
+            f"{as_html(f'{c.statement}. {_numbers(c)}')}</li>"
+            for i, c in enumerate(self.claims, start=self.first)
         )
         return f'<ul class="claims">{lines}</ul>'
 

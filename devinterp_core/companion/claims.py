@@ -96,9 +96,8 @@ class ClaimSheet:
 
     def verdicts(self) -> Verdicts:
         """The claims added since the last call, a line each: for the figure or table that they judge."""
-        new = tuple(self.claims[self._shown :])
-        self._shown = len(self.claims)
-        return Verdicts(new)
+        first, self._shown = self._shown, len(self.claims)
+        return Verdicts(tuple(self.claims[first:]), first + 1)
 
     def finish(self) -> ClaimTable:
         """Write `claims.json` to the run's output folder and return the table that Jupyter shows.

@@ -6,13 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from devinterp_core.companion import assemble, manifest, order, project, scorecard, surroundings
+from devinterp_core.companion import assemble, chapters, manifest, order, project, scorecard, surroundings
 from devinterp_core.companion.jobs import book_jobs
 from devinterp_core.files import write_atomically
 
 SOURCES = ("book/**/*", "notebooks/*.py", "devinterp_core/**/*.py", "data/reference/**/*", "data/recorded/**/*")
 SETTINGS = ("_config.yml", "_toc.yml", "requirements*.lock", "README.md", "CITATION.cff")
-GENERATED = ("book/scorecard.md",)
+GENERATED = ("book/scorecard.md", "book/headline.md")
 JUPYTER_BOOK = "import sys; from jupyter_book.cli.main import main; sys.exit(main())"  # it has no `python -m`
 
 
@@ -54,7 +54,8 @@ def withdraw_damaged() -> None:
 
 def _publish(marker: str) -> None:
     jobs = book_jobs()
-    project.sweep_up_files(project.root() / "book", "scorecard")
+    for name in GENERATED:
+        project.sweep_up_files(project.root() / "book", Path(name).stem)
     for each in jobs:
         manifest.read(each.folder)  # raises where it is damaged
         for folder in (each.notebook.parent, assemble.marks_folder()):
@@ -62,7 +63,9 @@ def _publish(marker: str) -> None:
         assemble.place(each.notebook, each.folder)
     records = [each.folder / assemble.CLAIMS for each in jobs if (each.folder / assemble.CLAIMS).is_file()]
     if records:
-        scorecard.write(records, project.root() / GENERATED[0])
+        page, headline = (project.root() / name for name in GENERATED)
+        scorecard.write(records, page, {each.stem: each.title for each in chapters.read()})
+        scorecard.write_headline(records, headline)
     with project.scratch_folder(project.build_folder(), "book") as scratch:
         command = [sys.executable, "-c", JUPYTER_BOOK, "build", ".", "--path-output", str(scratch)]
         done = subprocess.run(
