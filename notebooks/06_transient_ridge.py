@@ -18,11 +18,38 @@
 # 2. Is it at dMMSE at the end?
 # 3. Does the local learning coefficient (LLC) of the trained model tell the two kinds of solution apart?
 #
-# The paper's models have [2.65 million]{.paper} parameters and train for [150,000 steps of 1024 sequences]{.paper}; the
-# ones here are far smaller and train for far fewer steps. Three runs are shown. A recorded one has the paper's
-# $D =$ [8]{.paper} and $K =$ [16]{.paper} and comes first (provenance in `data/recorded/transient_ridge_d8`). The one
-# made now has four dimensions; a longer recorded one of four dimensions stands beside it
-# (`data/recorded/transient_ridge`): half the width, no output projection, a learning rate that follows a triangle.
+# ```{glue:figure} fig-transient-d8
+# :name: fig-transient-d8
+# :alt: Four panels. Loss out of distribution against step: with sixteen tasks it falls to a minimum far above ridge
+# :  and then rises a little; with five hundred and twelve it falls throughout and stays above ridge. The relative
+# :  rise is largest at sixteen tasks of those between and zero at five hundred and twelve. Out of distribution the
+# :  distance to ridge has a shallow minimum. In distribution the distances to both predictors fall, and for sixteen
+# :  tasks they end equal, far above zero; for thirty-two they end nearer to ridge.
+#
+# **In eight dimensions, how near to ridge, how near to dMMSE?** Recorded run; three seeds of each $M$, eight of sixteen
+# tasks (five were added after the first three had left the interval wide). Top left: loss on Gaussian tasks against
+# training step, one line a model; circles: critical steps; dashed: ridge. Top right: cross-fitted rise of that loss
+# after its minimum, over the minimum; dots: models, squares: means with 95-percent intervals over seeds (Student's t);
+# dotted: the bound above which a claim calls it a rise. Bottom: mean squared distance to ridge (full lines) and to
+# $\mathrm{dMMSE}_M$ (dashed) for the intermediate $M$, mean over seeds, out of distribution (left) and on each model's
+# own distribution (right); thin vertical lines: mean critical steps.
+# ```
+# % rests on: Recorded run, D = 8: At M = 16 the loss out of distribution rises after its minimum
+# % rests on: Recorded run, D = 8: At large M the loss out of distribution does not rise
+#
+# **What was found.** At the paper's $D =$ [8]{.paper} and $K =$ [16]{.paper} the loss out of distribution has a
+# minimum and then rises: at $M =$ {glue:text}`peak_tasks` by {glue:text}`peak_rise:.1f` % (95 % interval from
+# {glue:text}`peak_low:.1f` to {glue:text}`peak_high:.1f` over seeds), a share of {glue:text}`peak_share:.2f` of the
+# gap between the predictors. By the distances *in distribution*, by which the paper judges, these models stay between
+# the predictors: {glue:text}`critical_in_to_ridge:.2f` from ridge and {glue:text}`critical_in_to_dmmse:.2f` from
+# dMMSE at the critical step, {glue:text}`final_in_to_ridge:.2f` and {glue:text}`final_in_to_dmmse:.2f` at the end. So
+# a minimum of the loss and a small rise are found, not the paper's change from one predictor to the other.
+#
+# The paper's models have [2.65 million]{.paper} parameters and train for [150,000 steps of 1024 sequences]{.paper};
+# the ones here are far smaller and train for far fewer steps. The figure is of a recorded run
+# (`data/recorded/transient_ridge_d8`). The run made now has four dimensions; a longer recorded one of four dimensions
+# stands beside it (`data/recorded/transient_ridge`): half the width, no output projection, a learning rate that
+# follows a triangle.
 
 # %% tags=["hide-input", "parameters"]
 seed: int = 0  # of tasks, initial parameters, training data, evaluation data and chains
@@ -195,41 +222,16 @@ glued.numbers(
 # %% [markdown]
 # ## At the paper's dimension
 #
-# The recorded run with the paper's $D$, $K$ and constant learning rate, with the narrow models of this page
-# (`06_transient_ridge.recorded_d8.yaml`). Among the intermediate $M$ its rise is largest at $M =$
-# {glue:text}`peak_tasks` (that of $M = 4$ is larger in the mean, but its interval reaches below zero): the loss out of
-# distribution rises by {glue:text}`peak_rise:.1f` % after its minimum (95 % interval from {glue:text}`peak_low:.1f` to
-# {glue:text}`peak_high:.1f` over seeds), a share of {glue:text}`peak_share:.2f` of the gap between the predictors. The
-# paper judges by distances *in distribution*. There the model is {glue:text}`critical_in_to_ridge:.2f` from ridge and
-# {glue:text}`critical_in_to_dmmse:.2f` from dMMSE at the critical step, and {glue:text}`final_in_to_ridge:.2f` and
-# {glue:text}`final_in_to_dmmse:.2f` at the end: it comes nearer to both, and is as far from the one as from the other.
-# Out of distribution it does move back from ridge towards dMMSE, by a small part of the way. So what this run shows is
-# a minimum of the loss and a small rise, not the paper's change from one predictor to the other.
+# The figure at the head of this page. Among the intermediate $M$ the rise is largest at $M =$
+# {glue:text}`peak_tasks` (that of $M = 4$ is larger in the mean, but its interval reaches below zero). In distribution
+# the model comes nearer to both predictors until the end; out of distribution it does move back from ridge towards
+# dMMSE, by a small part of the way.
 
 # %% tags=["hide-input", "remove-output"]
 at = {name: each[each.source == DEEP] for name, each in dict(curves=everything, rises=rises, means=means).items()}
 figures.show("fig-transient-d8", drawings.at_dimension, **at)
 
 # %% [markdown]
-# ```{glue:figure} fig-transient-d8
-# :name: fig-transient-d8
-# :alt: Four panels. Loss out of distribution against step: with sixteen tasks it falls to a minimum far above ridge
-# :  and then rises a little; with five hundred and twelve it falls throughout and stays above ridge. The relative
-# :  rise is largest at sixteen tasks of those between and zero at five hundred and twelve. Out of distribution the
-# :  distance to ridge has a shallow minimum. In distribution the distances to both predictors fall, and for sixteen
-# :  tasks they end equal, far above zero; for thirty-two they end nearer to ridge.
-#
-# **In eight dimensions, how near to ridge, how near to dMMSE?** Recorded run; three seeds of each $M$, eight of sixteen
-# tasks (five were added after the first three had left the interval wide). Top left: loss on Gaussian tasks against
-# training step, one line a model; circles: critical steps; dashed: ridge. Top right: cross-fitted rise of that loss
-# after its minimum, over the minimum; dots: models, squares: means with 95-percent intervals over seeds (Student's t);
-# dotted: the bound above which a claim calls it a rise. Bottom: mean squared distance to ridge (full lines) and to
-# $\mathrm{dMMSE}_M$ (dashed) for the intermediate $M$, mean over seeds, out of distribution (left) and on each model's
-# own distribution (right); thin vertical lines: mean critical steps.
-# ```
-# % rests on: Recorded run, D = 8: At M = 16 the loss out of distribution rises after its minimum
-# % rests on: Recorded run, D = 8: At large M the loss out of distribution does not rise
-#
 # ## In four dimensions
 #
 # Here a handful of tasks already covers the directions, and dMMSE is not far from ridge.
@@ -430,6 +432,13 @@ for source, mark in prefixes.items():
 sheet.verdicts()
 
 # %% [markdown]
+# ## What it means, and what is open
+#
+# That a loss has a minimum along training does not show that a solution came and went: in these models, in
+# distribution, the distances to both predictors fall together. Whether the transience of the paper needs its width,
+# its steps or its tasks is open; a recorded run at its scale would decide, and `06_transient_ridge.paper.yaml` has
+# the settings. So is whether the LLC tells the two solutions apart where both occur.
+#
 # ## Claims
 #
 # Verdicts on means and on ratios of coefficients are by intervals over seeds, where two seeds decide nothing. Counts
