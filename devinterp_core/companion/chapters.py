@@ -35,6 +35,7 @@ class Chapter:
         picture: the figure that stands for it on its card and in the gallery; the alt text is the figure's own.
         card: the text of its card, in MyST Markdown.
         rests_on: the claims of the chapter, by statement, that the card's assertions rest on; a test holds it to them.
+        needs: what to read before it: chapters by their stem, other pages of the book by theirs.
         after: a chapter whose trainings it uses, so that a build does not run both at once; left out if there is none.
     """
 
@@ -46,6 +47,7 @@ class Chapter:
     picture: str
     card: str
     rests_on: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
     after: str = ""
 
 
@@ -88,16 +90,16 @@ def checked(entry: dict) -> Chapter:
     needed = [field.name for field in known if field.default is dataclasses.MISSING]
     problems += [f"'{name}' is missing" for name in needed if name not in entry]
     for name, value in entry.items():
-        if name == "rests_on":
+        if name in ("rests_on", "needs"):
             if not isinstance(value, list) or not all(isinstance(each, str) and each.strip() for each in value):
-                problems.append("'rests_on' should be a list of texts")
+                problems.append(f"'{name}' should be a list of texts")
         elif not isinstance(value, str) or not value.strip():
             problems.append(f"'{name}' should be a text")
         elif name != "card" and ("\n" in value or "|" in value):
             problems.append(f"'{name}' should be one line without '|'")
     if problems:
         raise project.CompanionError(f"{LIST}, {entry.get('stem', 'a chapter without a stem')}: {'; '.join(problems)}")
-    return Chapter(**entry | {"rests_on": tuple(entry.get("rests_on", ()))})
+    return Chapter(**entry | {name: tuple(entry.get(name, ())) for name in ("rests_on", "needs")})
 
 
 def texts() -> dict[Path, str]:

@@ -33,6 +33,17 @@ NOTEBOOK = """\
 #
 # This page is a beginning: the learning coefficient of linear regressions, half their number of parameters, in the form
 # that every chapter has. The form stays, what is computed is replaced.
+#
+# ```{glue:figure} <figure>
+# :name: <figure>
+# :alt: Line chart of the estimated learning coefficient against the number of parameters, beside a straight line
+# :  through the origin.
+#
+# **Learning coefficients of linear regressions, and half the number of parameters.** Line: $d/2$; bars: 95 % intervals.
+# ```
+# % rests on: Estimates of regular models agree with the closed form
+#
+# **What was found.** The estimates differ from the closed form by {glue:text}`deviation:.1f` % at most.
 
 # %% tags=["hide-input", "parameters"]
 seed: int = 0  # of the data and of the chains
@@ -104,18 +115,6 @@ def against_d(estimates: pd.DataFrame):
 
 figures.show("<figure>", against_d, estimates=estimates)
 
-# %% [markdown]
-# ```{glue:figure} <figure>
-# :name: <figure>
-# :alt: Line chart of the estimated learning coefficient against the number of parameters, beside a straight line
-# :  through the origin.
-#
-# **Learning coefficients of linear regressions, and half the number of parameters.** Line: $d/2$; bars: 95 % intervals.
-# ```
-# % rests on: Estimates of regular models agree with the closed form
-#
-# The estimates differ from the closed form by {glue:text}`deviation:.1f` % at most.
-
 # %% tags=["hide-input"]
 spans = estimates[["low", "high"]].itertuples(index=False, name=None)
 near = [criteria.within(0.1, of=exact, relative=True)(span) for span, exact in zip(spans, estimates.exact, strict=True)]
@@ -128,6 +127,10 @@ sheet.claim(
 sheet.verdicts()
 
 # %% [markdown]
+# ## What it means, and what is open
+#
+# What a reader takes away from the numbers, and what would decide the rest.
+#
 # ## Claims
 
 # %% tags=["hide-input"]

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from devinterp_core.companion import assemble, chapters, manifest, order, project, scorecard, surroundings
+from devinterp_core.companion import assemble, chapters, manifest, project, scorecard, surroundings
 from devinterp_core.companion.jobs import book_jobs
 from devinterp_core.files import write_atomically
 
@@ -23,7 +23,7 @@ def target() -> str:
     digest = hashlib.sha256(" ".join(each.key for each in book_jobs()).encode())
     for path in sorted(paths):
         name = path.relative_to(root).as_posix()
-        if name not in (*GENERATED, order.SECONDS) and "__pycache__" not in name:
+        if name not in GENERATED and "__pycache__" not in name:
             digest.update(f"\0{name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
     return f"_build/html/.made-from-{digest.hexdigest()[:12]}"
 
