@@ -30,7 +30,7 @@ def locked() -> bytes:
 
 def up_to_date() -> bool:
     """Whether the locks as they stand have been installed to the end."""
-    return INSTALLED.is_file() and not INCOMPLETE.exists() and INSTALLED.read_bytes() == locked()
+    return INSTALLED.is_file() and COMMAND.is_file() and not INCOMPLETE.exists() and INSTALLED.read_bytes() == locked()
 
 
 def pip(*arguments: str) -> None:
