@@ -1,9 +1,10 @@
 # Two commands do everything on a machine with Python >= 3.11, git and make: `make book` and `make test`.
-# Each sets up .venv from the two requirements files first, if it is missing, incomplete or of other locks.
+# Others: `make help`. Each sets up .venv from the two requirements files first, if it is missing, incomplete or of other
+# locks.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := book
-.PHONY: book test test-long bench clean venv
+.PHONY: help book test lint format test-long bench clean venv
 
 # The first Python that is new enough. Name another: make book PYTHON=python3.12
 PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11 python3.14 python; do \
@@ -12,11 +13,25 @@ COMPANION := .venv/bin/python -m devinterp_core.companion
 # Notebooks executed at a time, one thread each. All cores, or: make book CORES=4
 CORES ?=
 
+help: ## what make can do here
+	@sed -n 's/^\([a-z-]*\):[a-z ]*## /\1	/p' Makefile | while IFS='	' read -r name what; do \
+		printf '  make %-10s %s\n' "$$name" "$$what"; done
+	@printf '%s\n' '' 'Options: CORES=4 (notebooks at a time), PYTHON=python3.12.' \
+		'One notebook, a sweep, a new chapter: .venv/bin/companion --help'
+
 book: venv ## execute the notebooks that changed, build _build/html
 	@$(COMPANION) book $(if $(CORES),--cores $(CORES))
 
 test: book ## everything, in a real browser too; about a quarter of an hour on two cores
 	@CHROMIUM="$$(sh tests/find_chromium.sh)" .venv/bin/python -m pytest tests -n 2
+
+lint: venv ## ruff: mistakes and layout, in seconds
+	@.venv/bin/python -m ruff check .
+	@.venv/bin/python -m ruff format --check .
+
+format: venv ## mend what `make lint` complains of, where that can be done by a program
+	@.venv/bin/python -m ruff check --fix .
+	@.venv/bin/python -m ruff format .
 
 test-long: venv ## the reliability campaign in its long form; writes data/recorded/reliability and its table
 	@.venv/bin/python tests/reliability/campaign.py

@@ -19,6 +19,7 @@ PYTHON = VENV / "bin" / "python"
 LOCK, NO_DEPS = ROOT / "requirements.lock", ROOT / "requirements-no-deps.lock"
 INSTALLED = VENV / "installed.lock"  # the locks that were installed, written last
 PURELIB = "import sysconfig; print(sysconfig.get_path('purelib'))"
+COMMAND = VENV / "bin" / "companion"
 INCOMPLETE = VENV / "incomplete"  # there from before the first package until after the last
 
 
@@ -29,7 +30,7 @@ def locked() -> bytes:
 
 def up_to_date() -> bool:
     """Whether the locks as they stand have been installed to the end."""
-    return INSTALLED.is_file() and not INCOMPLETE.exists() and INSTALLED.read_bytes() == locked()
+    return INSTALLED.is_file() and COMMAND.is_file() and not INCOMPLETE.exists() and INSTALLED.read_bytes() == locked()
 
 
 def pip(*arguments: str) -> None:
@@ -57,6 +58,8 @@ def install() -> None:
     # what an editable installation amounts to, without a build
     where = subprocess.run([PYTHON, "-c", PURELIB], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
     Path(where, "devinterp-companion.pth").write_text(f"{ROOT}\n")
+    COMMAND.write_text(f"#!{PYTHON}\nfrom devinterp_core.companion.command import main\n\nmain()\n")
+    COMMAND.chmod(0o755)
     INSTALLED.write_bytes(wanted)
     INCOMPLETE.unlink()
 

@@ -1,6 +1,5 @@
 """The sections of `book/benchmarks.md` on language models: refined learning coefficients, tuned lens."""
 
-
 TRIED = """
 What made it faster: queries, keys and values by one product, causal attention in two blocks of queries with its
 gradient by hand, and, in the general way, chains one by one instead of vectorised where one evaluation is long. No

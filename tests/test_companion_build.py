@@ -129,8 +129,10 @@ def test_a_sweep_gives_one_tidy_table(tree):
     assert status == 0, output
     table = pd.read_csv(tree / "table.csv")
     assert list(table.columns[:4]) == ["run", "widths", "seed", "scale"]
-    assert set(table.kind) == {"number"}
-    assert sorted(zip(table.seed, table.scale, table.measured.astype(float), strict=True)) == [
+    assert set(table.kind) == {"number"} and table.text.isna().all()
+    assert "[sweep grid] 4 of 4 notebooks done" in output
+    assert "Select jobs" not in output and "DAG" not in output
+    assert sorted(zip(table.seed, table.scale, table.measured, strict=True)) == [
         (1, 0.5, 5.5), (1, 1.0, 6.0), (2, 0.5, 6.0), (2, 1.0, 7.0)
     ]  # fmt: skip
     assert len(executions(tree)) == 4
@@ -155,7 +157,7 @@ def test_a_sweep_gives_one_tidy_table(tree):
         ("notebook: '01'\ngrid: [seed]", "should hold `name: value` lines"),
         ("notebook: '01'\nparameters: {}", "unknown field"),
         ("grid: {seed: [1]}", "'notebook' is missing"),
-        ("notebook: '01'\npreset: huge", "huge.yaml"),
+        ("notebook: '01'\npreset: huge", "has no preset 'huge'; its presets: none"),
     ],
 )
 def test_a_grid_that_does_not_fit_is_refused_at_once(tree, text, problem):

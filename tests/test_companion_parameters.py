@@ -7,6 +7,8 @@ from devinterp_core.companion.parameters import (
     as_arguments,
     check_overrides,
     parse_values,
+    preset_file,
+    presets,
     read_parameters,
     read_yaml,
 )
@@ -102,3 +104,67 @@ def test_a_preset_that_is_no_mapping_is_refused(tmp_path, text, problem):
 def test_a_missing_preset_is_named(tmp_path):
     with pytest.raises(CompanionError, match="nothing.yaml"):
         read_yaml(tmp_path / "nothing.yaml")
+
+
+LIMITS = """\
+# %% tags=["parameters"]
+share: float = 0.1  # of the features that are off, in [0, 1)
+chains: int = 4  # at least one, in [1, inf)
+rule: str = "sgld"  # update rule, one of {"sgld", "mala"}
+sizes: list[int] = [1, 2]  # each of them one of {1, 2, 4}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("share", [0, 0.5], [1, 1.0, -0.1]),
+        ("chains", [1, 10**9], [0, -1]),
+        ("rule", ["mala"], ["mal", "SGLD", ""]),
+        ("sizes", [[4, 1], []], [[3], [1, 2, 0]]),
+    ],
+)
+def test_a_value_outside_the_limits_that_the_help_states_is_refused(name, good, bad):
+    known = parameters_of(LIMITS)
+    for value in good:
+        assert known[name].coerce(value) == value
+    for value in bad:
+        with pytest.raises(CompanionError, match=f"parameter '{name}' is (in|one of) .*, not"):
+            check_overrides(known, {name: value})
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("share: float = 1.0  # in [0, 1)", "not 1.0"),  # the default itself
+        ("share: float = 0.5  # in [1, 0]", "an empty range"),
+        ("share: float = 0.5  # in [zero, 1]", "ends are no numbers"),
+        ("rule: str = 'a'  # in [0, 1]", "a range, of a str"),
+        ("rule: str = 'a'  # one of {a, b}", "something else than literals"),
+        ("chains: int = 1  # one of {1.5, 1}", "something else than int"),
+        ("chains: int = 1  # one of {}", "something else than int"),
+    ],
+)
+def test_limits_that_make_no_sense_are_refused(line, problem):
+    with pytest.raises(CompanionError, match=problem):
+        parameters_of(f'# %% tags=["parameters"]\n{line}\n')
+
+
+def test_words_that_are_no_limits_are_help():
+    assert (
+        parameters_of('# %% tags=["parameters"]\nn: int = 1  # in [the first] layer, one of a few\n')["n"].limits
+        is None
+    )
+
+
+def test_a_preset_is_known_by_name_or_path(tmp_path):
+    notebook = tmp_path / "01_first.py"
+    (tmp_path / "params").mkdir()
+    smoke, dotted = (tmp_path / "params" / f"01_first.{name}.yaml" for name in ("smoke", "v1.2"))
+    smoke.write_text("a: 1\n")
+    dotted.write_text("a: 2\n")
+    assert preset_file(notebook, "smoke") == smoke and presets(notebook) == ["smoke", "v1.2"]
+    assert preset_file(notebook, str(dotted)) == dotted
+    assert preset_file(notebook, "elsewhere/own.yaml").name == "own.yaml"
+    with pytest.raises(CompanionError, match="has no preset 'smok'; its presets: smoke, v1.2"):
+        preset_file(notebook, "smok")

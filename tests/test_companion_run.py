@@ -32,6 +32,7 @@ def tree(tmp_path, monkeypatch):
         (["-p", "seed", "1.5"], "parameter 'seed' is of type int (for example 3), not 1.5"),
         (["-p", "widths", "3"], "parameter 'widths' is of type list[int] (for example [1, 2]), not 3"),
         (["-f", "missing.yaml"], "cannot read missing.yaml"),
+        (["-f", "smok"], "01_first has no preset 'smok'; its presets: smoke"),
     ],
 )
 def test_bad_parameters_are_refused_before_a_kernel_starts(tree, monkeypatch, arguments, message):
@@ -53,6 +54,14 @@ def test_a_notebook_is_known_by_name_file_and_prefix(tree, name):
 def test_an_unknown_or_ambiguous_notebook_is_refused_with_a_list(tree, name, problem):
     with pytest.raises(project.CompanionError, match=problem):
         project.find_notebook(name)
+
+
+@pytest.mark.parametrize("arguments", [["run", "01"], ["params", "01"], ["list"]])
+def test_an_installed_library_says_where_notebooks_are_to_be_had(tmp_path, monkeypatch, arguments):
+    monkeypatch.setenv("COMPANION_ROOT", str(tmp_path))
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 1
+    assert "there are no notebooks in" in result.output and "clone the repository" in result.output
 
 
 def test_the_command_line_lists_notebooks_and_parameters(tree):

@@ -127,7 +127,7 @@ def test_continuous_integration_runs_in_an_empty_home(tmp_path):
     (tmp_path / "home" / ".config" / "pip" / "pip.conf").touch()
     make = tmp_path / "bin" / "make"
     make.parent.mkdir()
-    told = "$1 $(ls -A \"$HOME\" | wc -l) $HOME $PIP_CONFIG_FILE $PIP_CACHE_DIR"
+    told = '$1 $(ls -A "$HOME" | wc -l) $HOME $PIP_CONFIG_FILE $PIP_CACHE_DIR'
     make.write_text(f"#!/bin/sh\necho {told}\nexit $STATUS\n")
     make.chmod(0o755)
     environment = {"PATH": f"{make.parent}:{os.environ['PATH']}", "HOME": str(tmp_path / "home"), "STATUS": "0"}

@@ -9,7 +9,7 @@ import devinterp_core
 HOUSE = Path(devinterp_core.__file__).parent
 # Rooms by floor, the lowest first: tools; worlds and methods; what is estimated with them; its plots; the book.
 FLOORS = [
-    {"content", "draws", "files", "locks", "next_token", "numbers", "potentials", "vectorized"},
+    {"content", "draws", "extras", "files", "locks", "next_token", "numbers", "potentials", "vectorized"},
     {"tms", "dln", "regression", "language", "transformer", "sampler", "smc", "train"},
     {"llc", "heads", "lens", "trajectory", "calibration"},
     {"diagnostics"},

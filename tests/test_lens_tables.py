@@ -85,9 +85,12 @@ def test_a_penalty_that_falls_with_the_similarity_correlates_fully():
 
 
 def test_divergences_outside_are_compared_with_those_inside_layer_by_layer():
-    rows = [(kind, domain, layer, sequence, kl * size)
-            for kind, size in (("prose", 1.0), ("code", 10.0)) for sequence in (0, 1)
-            for domain, layer, kl in (("inside", 0, 2.0), ("inside", 1, 1.0), ("outside", 0, 3.0), ("outside", 1, 4.0))]
+    rows = [
+        (kind, domain, layer, sequence, kl * size)
+        for kind, size in (("prose", 1.0), ("code", 10.0))
+        for sequence in (0, 1)
+        for domain, layer, kl in (("inside", 0, 2.0), ("inside", 1, 1.0), ("outside", 0, 3.0), ("outside", 1, 4.0))
+    ]
     table = pd.DataFrame(rows, columns=["kind", "domain", "layer", "sequence", "kl"])  # fmt: skip
     table.loc[(table["kind"] == "prose") & (table["domain"] == "outside"), "kl"] /= 2
     layers, ratios = divergence_by_domain(table, num_resamples=20)

@@ -1,7 +1,9 @@
 """pyproject.toml, both lock files and environment.yml agree, and what runs is what they say."""
 
 import importlib.util
+import os
 import re
+import subprocess
 import sys
 import tomllib
 from importlib import metadata
@@ -48,7 +50,8 @@ def venv(tmp_path, monkeypatch):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     for name, value in {
-        "ROOT": tmp_path, "VENV": tmp_path, "PYTHON": Path(sys.executable), "INSTALLED": tmp_path / "installed.lock",
+        "ROOT": tmp_path, "VENV": tmp_path, "COMMAND": tmp_path / "companion", "PYTHON": Path(sys.executable),
+        "INSTALLED": tmp_path / "installed.lock",
         "INCOMPLETE": tmp_path / "incomplete", "LOCK": tmp_path / "a.lock", "NO_DEPS": tmp_path / "b.lock",
         "PURELIB": f"print({str(tmp_path)!r})",
     }.items():  # fmt: skip
@@ -75,6 +78,13 @@ def test_a_change_of_either_lock_makes_the_environment_out_of_date(venv, file):
     assert not venv.up_to_date()
 
 
+def test_the_environment_has_the_command(venv):
+    venv.install()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}  # of `venv`, this is not the library's folder
+    shown = subprocess.run([venv.COMMAND, "--help"], env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    assert "Usage: companion" in shown.stdout
+
+
 def test_conda_users_get_the_same_pins():
     parts = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     (pip,) = [part["pip"] for part in parts if isinstance(part, dict)]
@@ -86,7 +96,9 @@ def test_conda_users_get_the_same_pins():
 
 def test_the_lock_satisfies_the_project():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    for requirement in map(Requirement, project["dependencies"]):
+    extras = project["optional-dependencies"].values()
+    wanted = [*project["dependencies"], *(line for each in extras for line in each if project["name"] not in line)]
+    for requirement in map(Requirement, wanted):
         pinned = lock().get(canonicalize_name(requirement.name))
         assert pinned is not None, f"{requirement.name} is not in requirements.lock"
         assert requirement.specifier.contains(pinned), f"{requirement} against {pinned}"

@@ -109,7 +109,7 @@ def test_a_block_is_assimilated_whole():
 
 def test_a_particle_of_infinite_likelihood_is_not_taken():
     """Beyond 1.5 the density is infinite: once there, a particle would never leave and every mean would be its."""
-    likelihood = lambda w: torch.where(w[:, 0] < 1.5, -w[:, 0] ** 2, torch.inf)
+    likelihood = lambda w: torch.where(w[:, 0] < 1.5, -(w[:, 0] ** 2), torch.inf)
     particles = 0.2 * torch.randn(500, 1, generator=generator(), dtype=torch.float64)
     draws = smc.temper(lambda w: -w.square().sum(1) / 2, likelihood, particles, generator=generator())
     assert float(draws.particles.max()) < 1.5 and np.isfinite(draws.log_evidence).all()

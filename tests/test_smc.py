@@ -29,8 +29,12 @@ def run_gaussian(seed, temperatures=(1.0, 10.0, 100.0), **settings):
     precision = torch.tensor([1.0, 10.0, 100.0], dtype=torch.float64)
     centre = torch.tensor([0.5, -1.0, 1.5], dtype=torch.float64)
     draws = temper(
-        normal_prior, lambda w: -((w - centre).square() @ precision) / 2, prior_draws(3, rng),
-        generator=rng, temperatures=temperatures, **settings,
+        normal_prior,
+        lambda w: -((w - centre).square() @ precision) / 2,
+        prior_draws(3, rng),
+        generator=rng,
+        temperatures=temperatures,
+        **settings,
     )
     return draws, precision.numpy(), centre.numpy()
 

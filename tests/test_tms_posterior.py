@@ -71,7 +71,11 @@ def test_smc_evidence_agrees_with_laplace_where_the_posterior_is_regular():
         lambda w: -w.square().sum(1) / 2,
         lambda w: -tms.population_loss(w[:, :10].view(-1, 2, 5), w[:, 10:]),
         torch.randn(500, 15, generator=generator, dtype=torch.float64),
-        generator=generator, temperatures=[4000.0], conditional_ess=0.9, num_leapfrog=4, decorrelation=0.3,
+        generator=generator,
+        temperatures=[4000.0],
+        conditional_ess=0.9,
+        num_leapfrog=4,
+        decorrelation=0.3,
     )
     assert draws.log_evidence.item() == pytest.approx(laplace_log_evidence(5, 5, 4000.0), abs=0.6)
 

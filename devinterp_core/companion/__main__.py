@@ -33,15 +33,15 @@ def main() -> None:
 @main.command("list")
 def list_notebooks() -> None:
     """The notebooks, whether each is executed at its defaults, and how long that took."""
-    from devinterp_core.companion import assemble, key, manifest
+    from devinterp_core.companion import assemble, key, manifest, parameters
 
-    for path in project.notebooks():
+    for path in project.notebooks() or project.no_notebooks():
         folder = project.executed_folder(path.stem, key.key_of(path, {}))
         state = "not executed"
         if assemble.is_complete(folder):
             state = f"executed in {manifest.read(folder)['wall_seconds']:.0f} s"
-        presets = [each.name.split(".")[1] for each in sorted(path.parent.glob(f"params/{path.stem}.*.yaml"))]
-        click.echo(f"{path.stem:32} {state:20} presets: {', '.join(presets) or 'none'}")
+        presets = ", ".join(parameters.presets(path)) or "none"
+        click.echo(f"{path.stem:32} {state:20} presets: {presets}")
 
 
 @main.command()
@@ -63,7 +63,9 @@ def params(notebook: str) -> None:
 @main.command()
 @click.argument("notebook")
 @click.option("-p", "pairs", nargs=2, multiple=True, metavar="NAME VALUE", help="Override one parameter.")
-@click.option("-f", "files", multiple=True, type=PATH, metavar="PRESET", help="Override parameters from a YAML file.")
+@click.option(
+    "-f", "files", multiple=True, metavar="PRESET", help="Override by a preset: smoke, paper, or a YAML file."
+)
 @click.option("--output", type=PATH, help="Copy the executed notebook (a name in .ipynb) or the whole run (a folder).")
 @click.option("--force", is_flag=True, help="Execute even if this very run has been made before.")
 @click.option("--timeout", type=float, help="Seconds that the whole notebook may take (default: one day).")
@@ -72,7 +74,8 @@ def params(notebook: str) -> None:
 def run(notebook, pairs, files, output, force, timeout, position, expected) -> None:
     """Execute NOTEBOOK: a name such as 02_dln_scaling, its file, or a prefix such as 02.
 
-    The values of -p are of the types that `params` lists: 3, 0.5, true, "[1, 2]", text. They override those of -f. The
+    The values of -p are of the types that `params` lists: 3, 0.5, true, "[1, 2]", text, and within the limits that it
+    states, such as "in [0, 1]". They override those of -f. Both are checked before a kernel starts. The
     run is kept under _build/executed and is not repeated while its code, the library, the parameters, the pins and the
     data are the same.
     """
@@ -83,7 +86,7 @@ def run(notebook, pairs, files, output, force, timeout, position, expected) -> N
     known = parameters.read_parameters(parameters.read_notebook(path), path.name)
     overrides: dict = {}
     for file in files:
-        overrides |= parameters.read_yaml(file)
+        overrides |= parameters.read_yaml(parameters.preset_file(path, file))
     overrides |= parameters.parse_values(known, pairs)
     folder = runs.run(
         path, overrides, force=force, timeout=timeout or runs.TIMEOUT, position=position, expected_key=expected

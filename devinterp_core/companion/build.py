@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from devinterp_core.companion import jobs, order, pages, project, surroundings
+from devinterp_core.companion import jobs, order, pages, project, remaining, surroundings
 
 
 def snakemake(target: str, options: Sequence[str], *, sweep: Path | None = None) -> int:
@@ -20,7 +20,7 @@ def snakemake(target: str, options: Sequence[str], *, sweep: Path | None = None)
     given = {option.split("=")[0] for option in options}
     loud = given & {"--quiet", "-q", "--verbose", "--dry-run", "-n"}
     cores = [] if given & {"--cores", "-c", "--jobs", "-j"} else ["--cores", str(len(os.sched_getaffinity(0)))]
-    quiet = ["rules", "host", "progress", "reason"]
+    quiet = ["all"]  # the notebooks and `remaining` say what is going on, a notebook that fails why
     if "--executor" in given or "-e" in given:
         quiet = ["rules", "host"]  # a notebook talks to a file on another machine: say more here
         cores = [] if given & {"--jobs", "-j"} else ["--jobs", "20"]
@@ -41,7 +41,20 @@ def snakemake(target: str, options: Sequence[str], *, sweep: Path | None = None)
         "PYTHONPATH": project.python_path(),
         "XDG_CACHE_HOME": str(surroundings.cache_folder()),  # the user's own may not be writable
     }
-    return subprocess.run(command, env=environment, check=False).returncode
+    status = subprocess.run(command, env=environment, check=False).returncode
+    if status != 0 and quiet == ["all"] and not loud:
+        print("Where nothing above says why it failed: the same with --verbose.", file=sys.stderr, flush=True)
+    return status
+
+
+def at_a_time(options: Sequence[str]) -> int:
+    """How many runs the options of Snakemake allow at a time; left out, one for each core of this process."""
+    for number, option in enumerate(options):
+        name, _, value = option.partition("=")
+        if name in ("--cores", "-c", "--jobs", "-j"):
+            value = value or next(iter(options[number + 1 :]), "")
+            return int(value) if value.isdecimal() and int(value) else len(os.sched_getaffinity(0))
+    return len(os.sched_getaffinity(0))
 
 
 def book(options: Sequence[str]) -> None:
@@ -55,6 +68,8 @@ def book(options: Sequence[str]) -> None:
         project.sweep_up(project.build_folder(), project.build_folder() / "executed")
         jobs.withdraw_damaged(jobs.book_jobs())
         pages.withdraw_damaged()
-        if snakemake("book", options) != 0:
+        with remaining.told(jobs.book_jobs(), at_a_time(options), "book", options):
+            status = snakemake("book", options)
+        if status != 0:
             raise project.CompanionError("the book was not built: the reason stands above")
     print(f"The book: {project.build_folder() / 'html' / 'index.html'}")

@@ -151,9 +151,7 @@ def _gallery(chapters: Sequence[Chapter]) -> str:
 
 
 def _table(chapters: Sequence[Chapter]) -> str:
-    rows = [
-        f"| [`{each.stem}`](notebooks/{each.stem}.py) | {each.source} | {each.question} |\n" for each in chapters
-    ]
+    rows = [f"| [`{each.stem}`](notebooks/{each.stem}.py) | {each.source} | {each.question} |\n" for each in chapters]
     return "\n| notebook | reproduces | the question |\n|---|---|---|\n" + "".join(rows) + "\n"
 
 

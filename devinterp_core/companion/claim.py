@@ -31,7 +31,6 @@ class Claim:
     reference: str
     kind: str = "paper"
 
-
     @classmethod
     def checked(cls, *, notebook, reference, statement, paper, measured, interval, holds, detail, kind="paper"):
         """A claim of fields that are as they should be, numbers of NumPy and PyTorch made Python's own.

@@ -96,4 +96,3 @@ def copy(folder: Path, destination: Path) -> None:
         (destination / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(folder / name, destination / name)
     read(destination)
-

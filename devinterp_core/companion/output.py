@@ -46,9 +46,7 @@ def keep(**tables: pd.DataFrame) -> None:
     for name, table in tables.items():
         if table.empty:
             raise ValueError(f"the table {name!r} is empty: nothing to keep")
-        write_atomically(
-            output_folder() / f"{name}.csv", lambda path, table=table: table.to_csv(path, index=False)
-        )
+        write_atomically(output_folder() / f"{name}.csv", lambda path, table=table: table.to_csv(path, index=False))
 
 
 def cache_folder() -> Path:

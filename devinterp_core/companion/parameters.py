@@ -4,7 +4,12 @@ A parameter is one line of the cell tagged `parameters`:
 
     seed: int = 0  # random seed of every draw
 
-name, type, default and help. The types are `int`, `float`, `str`, `bool`, and `list[int]`, `list[float]`, `list[str]`.
+name, type, default and help. What values it takes, the help may say, and is then held to it (`limits`):
+
+    sparsity: float = 0.1  # share of features that are off, in [0, 1)
+    method: str = "sgld"  # update rule, one of {"sgld", "mala"}
+
+The types are `int`, `float`, `str`, `bool`, and `list[int]`, `list[float]`, `list[str]`.
 papermill itself accepts any name and any value and exits 0; nothing is passed to it here that was not checked.
 """
 
@@ -22,6 +27,7 @@ import nbformat
 import yaml
 
 from devinterp_core.companion import values
+from devinterp_core.companion.limits import Limits, limits_in
 from devinterp_core.companion.project import CompanionError
 
 TYPES = ("int", "float", "str", "bool", "list[int]", "list[float]", "list[str]")
@@ -37,6 +43,7 @@ class Parameter:
     type: str
     default: Any
     help: str
+    limits: Limits | None = None
 
     def coerce(self, value: Any) -> Any:
         """`value` as this parameter's type: an int is taken for a float, nothing else is converted.
@@ -44,8 +51,16 @@ class Parameter:
         What was written without quotes in a file or on the command line (`values.Plain`) is read as that type.
 
         Raises:
-            CompanionError: if `value` is not of the declared type, with how to write it.
+            CompanionError: if `value` is not of the declared type, with how to write it, or outside its limits.
         """
+        found = self._typed(value)
+        if self.limits is not None:
+            for each in found if isinstance(found, list) else [found]:
+                if not self.limits.hold(each):
+                    raise CompanionError(f"parameter '{self.name}' is {self.limits}, not {_shown(each)}")
+        return found
+
+    def _typed(self, value: Any) -> Any:
         element = self.type.removeprefix("list[").removesuffix("]")
         try:
             if not self.type.startswith("list["):
@@ -102,7 +117,12 @@ def read_parameters(notebook: nbformat.NotebookNode, name: str = "notebook") -> 
         except ValueError:
             raise CompanionError(f"{name}: the default in `{text}` is not a literal") from None
         rest = lines[statement.end_lineno - 1].encode()[statement.end_col_offset :].decode()
-        parameter = Parameter(statement.target.id, kind, default, rest.strip().removeprefix("#").strip())
+        words = rest.strip().removeprefix("#").strip()
+        try:
+            allowed = limits_in(words, kind.removeprefix("list[").removesuffix("]"))
+        except ValueError as problem:
+            raise CompanionError(f"{name}: the limits in `{text}` {problem}") from None
+        parameter = Parameter(statement.target.id, kind, default, words, allowed)
         found[parameter.name] = dataclasses.replace(parameter, default=parameter.coerce(default))
     return found
 
@@ -160,6 +180,31 @@ def read_yaml(path: Path) -> dict[str, Any]:
         kind = "list" if isinstance(content, list) else "text"
         raise CompanionError(f"{path} should hold `name: value` lines, not a {kind}")
     return content
+
+
+def preset_file(notebook: Path, preset: str | Path) -> Path:
+    """The preset file that is meant: a name such as `smoke`, of `params/NOTEBOOK.smoke.yaml`, or a path.
+
+    Raises:
+        CompanionError: if it is neither; the message lists the notebook's presets.
+    """
+    path = Path(preset)
+    if path.suffix in (".yaml", ".yml") or len(path.parts) > 1 or path.is_file():
+        return path
+    folder = notebook.parent / "params"
+    named = folder / f"{notebook.stem}.{preset}.yaml"
+    if not named.is_file():
+        known = ", ".join(presets(notebook)) or "none"
+        raise CompanionError(
+            f"{notebook.stem} has no preset '{preset}'; its presets: {known}. A file is named by its path"
+        )
+    return named
+
+
+def presets(notebook: Path) -> list[str]:
+    """The names of a notebook's presets."""
+    found = (notebook.parent / "params").glob(f"{notebook.stem}.*.yaml")
+    return sorted(path.name.removeprefix(f"{notebook.stem}.").removesuffix(".yaml") for path in found)
 
 
 def as_arguments(overrides: Mapping[str, Any]) -> list[str]:

@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 REPOSITORY = Path(__file__).resolve().parents[2]  # of this code; `root()` may be another tree
 ALIVE = ".alive"  # in a scratch folder, locked by its maker
@@ -66,9 +67,24 @@ def find_notebook(name: str) -> Path:
     matches = [each for each in known if each.stem == stem] or [each for each in known if each.stem.startswith(stem)]
     if len(matches) == 1:
         return matches[0]
+    if not known:
+        no_notebooks()
     listing = ", ".join(each.stem for each in matches or known) or "none yet"
     problem = "means several notebooks" if matches else "is not a notebook of this book"
     raise CompanionError(f"'{name}' {problem}: {listing}")
+
+
+def no_notebooks() -> NoReturn:
+    """Say where notebooks are to be had: a wheel brings the library and this command, not the book.
+
+    Raises:
+        CompanionError: always.
+    """
+    raise CompanionError(
+        f"there are no notebooks in {root()}. An installed library comes without them: clone the repository that it "
+        "was built from, and in the clone give this command as COMPANION_ROOT=$PWD companion ..., or build the book by "
+        "make book"
+    )
 
 
 @contextlib.contextmanager

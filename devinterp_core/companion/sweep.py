@@ -17,19 +17,22 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pandas as pd
 
-from devinterp_core.companion import assemble, build, jobs, project
-from devinterp_core.companion.parameters import read_notebook, read_parameters, read_yaml
+from devinterp_core.companion import assemble, build, jobs, project, remaining
+from devinterp_core.companion.parameters import preset_file, read_notebook, read_parameters, read_yaml
 from devinterp_core.files import write_atomically
 
 FIELDS = {"notebook", "preset", "fixed", "grid"}
+NUMERIC = ["measured", "low", "high", "paper"]
+THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?")
 GLUE = "application/papermill.record/text/plain"
 
 
@@ -63,7 +66,7 @@ def read(path: Path) -> Sweep:
     notebook = project.find_notebook(str(content["notebook"]))
     base: dict[str, Any] = {}
     if preset := content.get("preset"):
-        base |= read_yaml(notebook.parent / "params" / f"{notebook.stem}.{preset}.yaml")
+        base |= read_yaml(preset_file(notebook, str(preset)))
     fixed = content.get("fixed") or {}
     grid = content.get("grid") or {}
     if not isinstance(fixed, dict) or not isinstance(grid, dict):
@@ -103,7 +106,8 @@ def run(path: Path, options: Sequence[str], output: Path | None = None) -> Path 
         project.sweep_up_files(output.parent, output.stem)
         project.sweep_up_files((project.root() / sweep.target).parent, Path(sweep.target).stem)
         jobs.withdraw_damaged(sweep.jobs)
-        status = build.snakemake("sweep", options, sweep=sweep.path)
+        with remaining.told(sweep.jobs, build.at_a_time(options), f"sweep {path.stem}", options):
+            status = build.snakemake("sweep", options, sweep=sweep.path)
         if {"--dry-run", "-n"} & set(options):
             return None
         if status != 0:
@@ -119,8 +123,9 @@ def collect(sweep: Sweep) -> pd.DataFrame:
     """One row for every claim and every glued number of every finished run.
 
     Columns: `run` (folder name), the fixed and the varied parameters (those of the preset are in the run's `run.json`),
-    `kind` (`claim`, `number` or `run`), `quantity`, `measured`, `low`, `high`, `paper`, `holds`, `wall_seconds`. A run
-    that recorded neither claims nor numbers has one row of kind `run`.
+    `kind` (`claim`, `number` or `run`), `quantity`, `measured`, `low`, `high`, `paper`, `holds`, `text`,
+    `wall_seconds`. `measured`, `low`, `high` and `paper` are numbers, empty where there is none; words stand in `text`.
+    A run that recorded neither claims nor numbers has one row of kind `run`.
     """
     rows = []
     for job, parameters in zip(sweep.jobs, sweep.parameters, strict=True):
@@ -129,9 +134,30 @@ def collect(sweep: Sweep) -> pd.DataFrame:
             found = [*_claims(job.folder), *_numbers(job.folder)] or [{"kind": "run"}]
             point = {name: json.dumps(each) if isinstance(each, list) else each for name, each in parameters.items()}
             rows += [{"run": job.name, **point, **row, "wall_seconds": record["wall_seconds"]} for row in found]
-    ends = ["kind", "quantity", "measured", "low", "high", "paper", "holds", "wall_seconds"]
+    ends = ["kind", "quantity", *NUMERIC, "holds", "text", "wall_seconds"]
     names = list(dict.fromkeys(name for parameters in sweep.parameters for name in parameters))
-    return pd.DataFrame(rows, columns=["run", *names, *ends])
+    table = pd.DataFrame(rows, columns=["run", *names, *ends])
+    table["text"] = [_words(row) for row in table[NUMERIC].to_numpy(dtype=object)]
+    for name in NUMERIC:
+        table[name] = [_number(each) for each in table[name]]
+    return table
+
+
+def _number(value: Any) -> float:
+    """A measurement as a number: `225,000` is one, words and what is missing are not."""
+    text = str(value).strip()
+    if THOUSANDS.fullmatch(text):
+        text = text.replace(",", "")
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def _words(values: Iterable[Any]) -> str | None:
+    """Those of the values that are there and are no numbers."""
+    words = [str(each) for each in values if each is not None and math.isnan(_number(each)) and each == each]
+    return ", ".join(words) or None
 
 
 def write_table(path: Path) -> Path:

@@ -18,7 +18,7 @@ HOW = {
     "int": "decimal digits without leading zeros, underscores or an exponent",
     "float": "a finite decimal number without leading zeros or underscores",
     "bool": "true or false",
-    "str": 'text, in quotes where it is empty or begins with a special character',
+    "str": "text, in quotes where it is empty or begins with a special character",
 }
 LONGEST = 400  # digits of a number: far beyond what any type of a notebook holds
 

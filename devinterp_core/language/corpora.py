@@ -14,6 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
+from devinterp_core.extras import needs
+
 # Every such document is kept out of training.
 HELD_OUT_EVERY = 20
 TEXT_SUFFIXES = (".txt", ".md", ".py", ".html", ".htm", ".gz")
@@ -111,7 +113,8 @@ def huggingface_texts(name: str, split: str = "train") -> Iterator[str]:
     Raises:
         ValueError: if no column holds text.
     """
-    from datasets import load_dataset  # a second of imports
+    with needs("text"):
+        from datasets import load_dataset  # a second of imports
 
     rows = load_dataset(name, split=split, streaming=True)
     column = None

@@ -6,10 +6,13 @@ from functools import lru_cache
 import numpy as np
 import torch
 from jaxtyping import Int
-from tokenizers import Tokenizer
 from torch import Tensor
 
+from devinterp_core.extras import needs
 from devinterp_core.language.corpora import documents, held_out_part
+
+with needs("text"):
+    from tokenizers import Tokenizer
 
 # Characters read for each token wanted: enough in prose and code, and a passage that runs short is drawn again.
 CHARACTERS = 8

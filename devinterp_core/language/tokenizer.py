@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from devinterp_core.extras import needs
 from devinterp_core.language.corpora import HELD_OUT_EVERY, documents, held_out_part
+
+with needs("text"):
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 BOS = "<bos>"
 # A byte-level vocabulary begins with the 256 bytes.

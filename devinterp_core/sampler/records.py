@@ -71,8 +71,7 @@ class Records:
         return not bool(self.tensors[name][index].isfinite().any())
 
     def arrays(self, num_draws: int, record_steps: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """`[chain, draw, ...]` arrays of the first draws, and the first step at which each chain's loss was not finite.
-        """
+        """`[chain, draw, ...]` arrays of the first draws, and the first step at which a chain's loss was not finite."""
         drawn = {k: t if k in self.length else t[:num_draws] for k, t in self.tensors.items()}
         arrays = {name: np.moveaxis(tensor.cpu().numpy(), 1, 0) for name, tensor in drawn.items()}
         squared, virial = np.moveaxis(drawn["distance_and_virial"].cpu().numpy(), (1, 2), (0, 1))

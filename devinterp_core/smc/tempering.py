@@ -93,8 +93,10 @@ def temper(
     bar = tqdm(total=1.0, disable=not progress, desc="temperature", bar_format="{l_bar}{bar}| {elapsed}<{remaining}")
     while len(records) < len(targets):
         if len(stages) == max_stages:
-            raise RuntimeError(f"temperature {temperature:.4g} of {targets[-1]:.4g} after {max_stages} stages: raise "
-                               "max_stages, lower conditional_ess, or use more particles")
+            raise RuntimeError(
+                f"temperature {temperature:.4g} of {targets[-1]:.4g} after {max_stages} stages: raise "
+                "max_stages, lower conditional_ess, or use more particles"
+            )
         step = largest_step(log_weights, likelihood, targets[len(records)] - temperature, conditional_ess * count)
         reached = temperature + step >= targets[len(records)] * (1 - 1e-12)
         temperature = targets[len(records)] if reached else temperature + step
@@ -119,10 +121,11 @@ def temper(
             correlation = _correlation(start, likelihood, log_weights.exp())
         evaluations += 1 + moves * num_leapfrog
         if accepted == 0:
-            raise RuntimeError(f"no particle moved at temperature {temperature:.4g} (step size {step_size:.3g}): "
-                               "is the gradient of the log-likelihood finite there?")
-        stages.append((temperature, ess, accepted / moves, moved.double().mean().item(), step_size, moves,
-                       correlation))
+            raise RuntimeError(
+                f"no particle moved at temperature {temperature:.4g} (step size {step_size:.3g}): "
+                "is the gradient of the log-likelihood finite there?"
+            )
+        stages.append((temperature, ess, accepted / moves, moved.double().mean().item(), step_size, moves, correlation))
         if reached:
             records.append((w, log_weights.exp(), likelihood, log_evidence))
         bar.update(math.log1p(temperature) / math.log1p(targets[-1]) - bar.n)
@@ -139,8 +142,12 @@ def temper(
         },
         coords={"temperature": targets},
         attrs={
-            "num_particles": count, "conditional_ess": conditional_ess, "resample_below": resample_below,
-            "num_leapfrog": num_leapfrog, "max_moves": max_moves, "decorrelation": decorrelation,
+            "num_particles": count,
+            "conditional_ess": conditional_ess,
+            "resample_below": resample_below,
+            "num_leapfrog": num_leapfrog,
+            "max_moves": max_moves,
+            "decorrelation": decorrelation,
             "num_evaluations": evaluations,
         },
     )
@@ -195,7 +202,7 @@ def _move(densities, w, prior, likelihood, gradient, temperature, factor, step_s
     """
     count = len(w)
     jitter = torch.rand(count, 1, generator=generator, device=w.device, dtype=w.dtype)
-    epsilon = step_size * 10 ** -jitter
+    epsilon = step_size * 10**-jitter
     momentum = torch.randn(w.shape, generator=generator, device=w.device, dtype=w.dtype)
     energy = prior + temperature * likelihood - momentum.square().sum(1) / 2
     proposal, slope = w, gradient

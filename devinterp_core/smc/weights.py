@@ -12,9 +12,7 @@ def effective_sample_size(log_weights: Float[Tensor, " particle"]) -> float:
     return math.exp(2 * torch.logsumexp(log_weights, 0).item() - torch.logsumexp(2 * log_weights, 0).item())
 
 
-def systematic_resample(
-    weights: Float[Tensor, " particle"], generator: torch.Generator
-) -> Int[Tensor, " particle"]:
+def systematic_resample(weights: Float[Tensor, " particle"], generator: torch.Generator) -> Int[Tensor, " particle"]:
     r"""Indices of $N$ survivors: particle $i$ is taken $\lfloor N W_i \rfloor$ or $\lceil N W_i \rceil$ times.
 
     One uniform $u$ sets all the points $(u + i)/N$ at which the cumulative weights are read, so the number of copies

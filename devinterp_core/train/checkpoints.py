@@ -125,8 +125,10 @@ class Checkpoints:
         if expected != found:
             wrong = sorted(n for n in expected.keys() | found.keys() if expected.get(n) != found.get(n))[:3]
             detail = "; ".join(f"{n}: {found.get(n, 'missing')}, expected {expected.get(n, 'none')}" for n in wrong)
-            raise ValueError(f"the checkpoints in {self.folder} belong to another architecture ({detail}): give the "
-                             f"model that was trained, or {REMEDY}")
+            raise ValueError(
+                f"the checkpoints in {self.folder} belong to another architecture ({detail}): give the "
+                f"model that was trained, or {REMEDY}"
+            )
 
 
 def read(path: Path, require: bool = True, run: str = "") -> dict[str, Tensor]:
