@@ -66,6 +66,7 @@ from devinterp_core.companion.estimates import row_of
 from devinterp_core.companion.glued import numbers
 from devinterp_core.companion.output import keep
 from devinterp_core.companion.project import root
+from devinterp_core.companion.recorded_tables import recorded_tables
 from devinterp_core.sampler import DivergenceError, sample
 
 figures.use_style()
@@ -146,8 +147,9 @@ for network in tqdm(networks.to_dict("records"), desc="networks"):
             progress=False, **setting | {"n_beta": times * setting["n_beta"]},
         )  # fmt: skip
         rows.append(row_of(draws, sampler=sampler, **label))
-recorded = pd.read_csv(root() / "data/recorded/dln_protocol/results.csv").assign(sampler="recorded")
-results = pd.concat([pd.DataFrame(rows), recorded[recorded["class"].isin(classes)]], ignore_index=True)
+recorded = recorded_tables("dln_protocol", required=False).get("results", pd.DataFrame({"class": []}))
+recorded = recorded[recorded["class"].isin(classes)].assign(sampler="recorded")
+results = pd.concat([pd.DataFrame(rows), recorded], ignore_index=True)
 results = dln.compare_with_truth(results)
 if any(num_protocol):
     protocol = results[results["sampler"] == "protocol"]
