@@ -64,7 +64,7 @@ import torch
 
 from devinterp_core import heads as head_tools
 from devinterp_core import language
-from devinterp_core.companion import claims, criteria, figures, intervals
+from devinterp_core.companion import claims, correlations, criteria, figures, intervals
 from devinterp_core.companion.criteria import Measured
 from devinterp_core.companion.drawings import rllc_head_specialization as drawings
 from devinterp_core.companion.glued import numbers
@@ -236,7 +236,7 @@ for layer, part in final.groupby("layer"):
         sheet.claim(
             f"Layer {layer}: the {'final ' * grows}wrLLC {words}", asks=asks,
             paper="correlates, in each layer" if grows else "wrLLC distinguishes head types where these do not",
-            found=intervals.rank_correlation_within(part[name], part.llc, part.seed, among, seed=seed),
+            found=correlations.rank_correlation_within(part[name], part.llc, part.seed, among, seed=seed),
         )  # fmt: skip
     ratio = part.llc / part.by_trace
     sheet.claim(
@@ -292,7 +292,7 @@ figures.show("fig-rllc-grid", drawings.grid, cells=cells)
 # %% tags=["hide-input"]
 upper = cells[cells["head"].str.startswith("1")]
 ranks = upper.pivot_table(index=["seed", "head"], columns=["n_beta", "localization"], values="llc")
-correlated = partial(intervals.rank_correlation_within, strata=ranks.index.get_level_values("seed"), seed=seed)
+correlated = partial(correlations.rank_correlation_within, strata=ranks.index.get_level_values("seed"), seed=seed)
 others = [correlated(ranks[n_beta, localization], ranks[one], over="heads of layer 1") for one in list(ranks)]
 lowest = min(others, key=lambda one: one.value)  # of the setting with itself 1
 sheet.claim(
@@ -369,7 +369,7 @@ figures.show("fig-rllc-sweep", drawings.sweep, models=sweep)
 # %% tags=["hide-input"]
 thresholds = {"prefix_matching": 0.3, "previous_token": 0.2, "current_token": 0.3}
 trend = {
-    layer: intervals.rank_correlation(*own.dropna().to_numpy().T, "models", seed=seed)
+    layer: correlations.rank_correlation(*own.dropna().to_numpy().T, "models", seed=seed)
     for layer in "01"
     for own in [sweep[["num_trigram_rules", f"layer_{layer}_multigram"]]]
 }
@@ -480,7 +480,7 @@ sheet.claim(
 both = last[last.data_set == "both"]
 sheet.claim(
     "The text model: within a layer the wrLLC grows with the loss by ablation", paper="not stated",
-    found=intervals.rank_correlation_within(both.ablation, both.llc, both.layer, f"{len(both)} heads", seed=seed),
+    found=correlations.rank_correlation_within(both.ablation, both.llc, both.layer, f"{len(both)} heads", seed=seed),
     asks=criteria.at_least(0), how="mean ablation, held-out sequences of prose and code", kind="own",
 )  # fmt: skip
 sheet.verdicts()

@@ -12,7 +12,7 @@ specification.loader.exec_module(extension)
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(None, ""), (20, "about 1 minute on"), (89, "about 1 minute on"), (170, "about 3 minutes on")]
+    ("seconds", "words"), [(None, ""), (20, "1 minute on"), (89, "1 minute on"), (170, "3 minutes on")]
 )
 def test_minutes(seconds, words):
     found = extension.in_minutes(seconds)

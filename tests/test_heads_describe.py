@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 import torch
 
-from devinterp_core.companion.intervals import difference_of_groups, rank_correlation_within, within_strata
+from devinterp_core.companion.correlations import rank_correlation_within, within_strata
+from devinterp_core.companion.intervals import difference_of_groups
 from devinterp_core.companion.studies.head_tables import sweep_by_model, trace_table
 from devinterp_core.heads import (
     ablated_losses,

@@ -5,16 +5,9 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
+from devinterp_core.companion.correlations import of_rank_correlation, of_slope, within_strata
 from devinterp_core.companion.criteria import at_most
-from devinterp_core.companion.intervals import (
-    listed,
-    of_rank_correlation,
-    of_slope,
-    over_seeds,
-    verdict_of_groups,
-    verdict_of_mean,
-    within_strata,
-)
+from devinterp_core.companion.intervals import listed, over_seeds, verdict_of_groups, verdict_of_mean
 
 
 @pytest.mark.parametrize(("n", "t"), [(3, 4.303), (5, 2.776), (10, 2.262)])  # quantiles from a printed table

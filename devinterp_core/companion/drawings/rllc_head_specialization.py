@@ -6,7 +6,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from devinterp_core.companion import figures, intervals, marks
+from devinterp_core.companion import correlations, figures, marks
 from devinterp_core.companion.figures import COLORS
 
 ROLES = {
@@ -70,7 +70,7 @@ def competitors(heads: pd.DataFrame) -> Figure:
         ax.set(xlabel=label)
     for (_, part), dashes in zip(heads.groupby(heads["head"].str[0]), ("-", "--"), strict=False):
         if part["multigrams"].nunique() > 1 and len(part) > 2:
-            slope, intercept, _ = intervals.of_slope(part["multigrams"], part["llc"])
+            slope, intercept, _ = correlations.of_slope(part["multigrams"], part["llc"])
             ends = np.array([part["multigrams"].min(), part["multigrams"].max()])
             axes[0].plot(ends, intercept + slope * ends, color=COLORS["black"], ls=dashes, lw=1)
     marks.identity(axes[1], 0, heads["llc"].max())
