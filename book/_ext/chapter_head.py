@@ -1,4 +1,4 @@
-"""Sphinx extension: one line under the title of every chapter: how long it runs, and what to read before it.
+"""Sphinx extension: one line under the title of every chapter: how long it runs, what to read before it, and help.
 
 The minutes are those of the last published build (`book/seconds.json`), what to read before is `needs` of the list of
 chapters (`book/chapters.yml`): chapters by the name of their notebook, other pages of the book by theirs.
@@ -10,6 +10,9 @@ from docutils import nodes
 from sphinx.util import logging
 
 from devinterp_core.companion import chapters, order
+
+
+HELP = {"glossary": "glossary.html", "how to read the tables": "llc.html#reading-tables"}
 
 
 def in_minutes(seconds: float | None) -> str:
@@ -37,7 +40,11 @@ def add_line(app, doctree: nodes.document, docname: str) -> None:
         target = posixpath.relpath(f"{page}.html", posixpath.dirname(docname))
         line += nodes.Text(", " if number else "Read first: ")
         line += nodes.reference("", app.env.titles[page].astext(), refuri=target, internal=True)
-    line += nodes.Text("." if chapter.needs else "")
+    line += nodes.Text(". " if chapter.needs else "")
+    up = posixpath.relpath("book", posixpath.dirname(docname))
+    for number, (words, page) in enumerate(HELP.items()):
+        line += nodes.Text(" · " if number else "")
+        line += nodes.reference("", words, refuri=f"{up}/{page}", internal=True)
     title.parent.insert(title.parent.index(title) + 1, line)
 
 
