@@ -84,6 +84,7 @@ from devinterp_core.companion.estimates import row_of
 from devinterp_core.companion.glued import numbers
 from devinterp_core.companion.project import root
 from devinterp_core.companion.studies import ground_truth, ground_truth_claims, relu_networks
+from devinterp_core.companion.tables import table
 from devinterp_core.sampler import sample
 
 torch.set_num_threads(1)
@@ -237,7 +238,7 @@ heads = {
     "mcmc_mean": "Paper's MCMC", "mean": "SGLD, mean", "std": "SGLD, sd", "sgld_mean": "Paper's SGLD, mean",
     "sgld_sd": "Paper's SGLD, sd",
 }  # fmt: skip
-monomials[[*heads]].rename(columns=heads).round(3)
+table(monomials, heads)
 
 # %% [markdown]
 # The paper lists twelve pairs of a monomial and a prior that vanishes like $|w_1|^{h_1} |w_2|^{h_2}$ at the origin, for
@@ -247,7 +248,7 @@ monomials[[*heads]].rename(columns=heads).round(3)
 # %% tags=["hide-input"]
 heads = {"powers": "$(k_1, k_2)$", "prior": "$(h_1, h_2)$", "truth": "$\\lambda$", "multiplicity": "$m$",
          n_beta: f"exact at $n\\beta$ of n = {monomial_samples}", 1e8: "exact at $n\\beta = 10^8$"}  # fmt: skip
-pairs[[*heads]].rename(columns=heads).round(4)
+table(pairs, heads)
 
 # %% tags=["hide-input"]
 ground_truth_claims.of_monomials(sheet, monomials, sampled, exact, pairs, monomial_samples)

@@ -76,6 +76,7 @@ from devinterp_core.companion.criteria import Measured
 from devinterp_core.companion.drawings import tms_kgons as drawings
 from devinterp_core.companion.glued import numbers
 from devinterp_core.companion.studies import kgon_claims, superposition
+from devinterp_core.companion.tables import table
 from devinterp_core.llc import coefficient_table
 from devinterp_core.sampler import sample_many
 
@@ -100,7 +101,7 @@ labels, ladder_loss = main_levels.label.to_numpy(), main_levels.loss.to_numpy()
 points = [(row.k, num_features, row.num_positive, row.num_negative) for row in main_levels.itertuples()]
 numbers(largest_gradient=max(tms.gradient_norm(*tms.kgon(*point)) for point in points))
 heads = {"label": "level", "k": "$k$", "num_positive": r"$\sigma$", "num_negative": r"$\varphi$", "loss": "$L$"}
-main_levels[[*heads]].rename(columns=heads).round(12)
+table(main_levels, heads, {"loss": 12})
 
 # %% tags=["hide-input"]
 exact = main_levels.set_index(["k", "num_positive", "num_negative"]).loss
@@ -183,7 +184,7 @@ late = {kind: tms.Visits(*(values[even] for values in visits)) for kind, visits 
 shares = {kind: tms.shares_of_levels(visits, levels[kind[0]]) for kind, visits in late.items()}
 shares = pd.concat(shares, names=["c", "scale"]).reset_index(level=[0, 1]).reset_index(drop=True)
 summary = superposition.time_on_levels(late, levels, level_tolerance, seed=seed)
-summary.rename_axis(["$c$", "bias scale"]).round(3)
+table(summary.rename_axis(["c", "scale"]).reset_index(), {"c": "$c$", "scale": "bias scale"} | {n: n for n in summary})
 
 # %% tags=["hide-input", "remove-output"]
 figures.show("fig-time-on-level", drawings.time_on_level, shares=shares[shares.c == num_features])
@@ -324,12 +325,12 @@ table_data = tms.one_hot_data(table_samples, num_features, seed=seed + 7)
 settings = {"num_chains": table_chains, "num_steps": table_steps, "batch_size": min(table_batch_size, table_samples)}
 finite = superposition.finite_coefficients(points, table_data, seed=seed, **settings)
 finite["published"] = [published.get(point) for point in points]
-for table in (limit, finite):
-    table["truth"] = [truth[point] for point in zip(table.k, table.sigma)]
+for each in (limit, finite):
+    each["truth"] = [truth[point] for point in zip(each.k, each.sigma)]
 numbers(table_samples=table_samples, table_chains=table_chains, limit_chains=limit_chains, limit_steps=limit_steps)
 heads = {"k": "$k$", "sigma": r"$\sigma$", "n_beta": r"$n\beta$", "llc": r"$\hat\lambda$", "truth": r"$\lambda$"}
 numbers(r_hat_bound=superposition.CONVERGED, num_apart=int((~limit.converged).sum()), num_limits=len(limit))
-limit.drop(columns="converged").rename(columns=heads | {"r_hat": "R-hat"}).round(3)
+table(limit, heads | {"low": "from", "high": "to", "r_hat": "R-hat"}, {"llc": 3, "low": 3, "high": 3, "r_hat": 3})
 
 # %% tags=["hide-input", "remove-output"]
 figures.show("fig-llc-limit", drawings.llc_limit, limit=limit[limit.k > 4], finite=finite)

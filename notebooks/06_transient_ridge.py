@@ -98,7 +98,7 @@ from devinterp_core.companion.criteria import Measured
 from devinterp_core.companion.drawings import transient_ridge as drawings
 from devinterp_core.companion.recorded_tables import recorded_tables
 from devinterp_core.companion.studies import transient_claims
-from devinterp_core.companion.tables import means_by_tasks
+from devinterp_core.companion.tables import means_by_tasks, table
 from devinterp_core.llc import coefficient_table
 from devinterp_core.sampler import sample_many
 from devinterp_core.train import TrainingSettings, log_and_linear_steps, train
@@ -190,21 +190,21 @@ glued.numbers(num_sequences=num_sequences, largest_mismatch=mismatch, largest_ex
 shapes = {HERE: (dim, num_examples), RECORDED: (4, 8), DEEP: (8, 16)}
 sources = {HERE: curves} | {source: tables["curves"] for source, tables in recorded.items()}
 found, drawn = {}, []
-for source, table in sources.items():
-    own = table[["num_tasks", "seed"]].drop_duplicates()
+for source, each in sources.items():
+    own = each[["num_tasks", "seed"]].drop_duplicates()
     its = [
         regression.RegressionTasks(*shapes[source], noise_variance, count or None, task_seed=task_seed)
         for count, task_seed in own.itertuples(index=False)
     ]
     own = own.assign(shrunken_to_ridge=two_predictors.nearest_weakened(its, num_sequences=num_sequences, seed=even))
-    table = table.drop(columns="shrunken_to_ridge", errors="ignore").merge(own)
-    found[source] = transient_table(table).assign(last_step=table.step.max())
-    drawn.append(table.merge(found[source][["num_tasks", "seed", "critical_step"]]).assign(source=source))
+    each = each.drop(columns="shrunken_to_ridge", errors="ignore").merge(own)
+    found[source] = transient_table(each).assign(last_step=each.step.max())
+    drawn.append(each.merge(found[source][["num_tasks", "seed", "critical_step"]]).assign(source=source))
 rises = pd.concat(found, names=["source"]).reset_index(level="source").reset_index(drop=True)
 everything = pd.concat(drawn, ignore_index=True)
-for table in (rises, everything):
+for each in (rises, everything):
     edges, kinds = [0, small_tasks, large_tasks - 1, np.inf], ["small", "intermediate", "large"]
-    table["kind"] = pd.cut(table.num_tasks.replace(0, np.inf), edges, labels=kinds).astype(str)
+    each["kind"] = pd.cut(each.num_tasks.replace(0, np.inf), edges, labels=kinds).astype(str)
 means = rises.groupby(["source", "num_tasks"], sort=False).relative_rise.agg(
     value="mean", low=lambda v: intervals.over_seeds(v)[0], high=lambda v: intervals.over_seeds(v)[1]
 )
@@ -237,7 +237,7 @@ figures.show("fig-transient-d8", drawings.at_dimension, **at)
 # Here a handful of tasks already covers the directions, and dMMSE is not far from ridge.
 
 # %% tags=["hide-input", "remove-output"]
-flat = [table[table.source != DEEP] for table in (everything, rises, means)]
+flat = [each[each.source != DEEP] for each in (everything, rises, means)]
 figures.show("fig-transient-curves", drawings.losses, curves=flat[0])
 
 # %% [markdown]
@@ -389,8 +389,8 @@ output.keep(curves=curves, llc=llc, pca=plane)
 llcs = {HERE: llc} | {source: tables["llc"] for source, tables in recorded.items()}
 glued.numbers(llc_samples=llc_samples)
 columns = {"llc": "LLC", "standard_error": "standard error", "r_hat": "R-hat", "virial_ratio": "virial ratio"}
-quality = llc.groupby(["where", "num_tasks"])[list(columns)].mean().round(2)
-quality.rename(columns=columns).rename_axis(["step", "M"])
+quality = llc.groupby(["where", "num_tasks"])[list(columns)].mean().reset_index()
+table(quality.assign(num_tasks=quality.num_tasks.replace(0, np.inf)), {"where": "step", "num_tasks": "$M$"} | columns)
 
 # %% tags=["hide-input", "remove-output"]
 shown = pd.concat([table.assign(source=source) for source, table in llcs.items() if source != DEEP])

@@ -17,6 +17,13 @@ def test_heads_numbers_and_blanks():
     assert "nan" not in page and "row_heading" not in page.split("</style>")[-1]
 
 
+def test_mathematics_in_the_cells_is_set_and_words_are_escaped():
+    frame = pd.DataFrame({"level": ["$5^{+}$", "a < b"], "seen": [True, False], "M": [8, float("inf")]})
+    page = table(frame, {name: name for name in frame})
+    assert r"\(5^{+}\)" in page.to_html() and "a &lt; b" in page.to_html() and "True" in page.to_html()
+    assert ">∞<" in page.to_html() and ">8<" in page.to_html()
+
+
 def test_a_column_that_is_not_there_is_refused():
     for heads, digits in (({"rum": "run"}, {}), ({"run": "run"}, {"llc": 1}), ({}, {})):
         with pytest.raises(ValueError, match="columns"):

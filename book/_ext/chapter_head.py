@@ -11,7 +11,6 @@ from sphinx.util import logging
 
 from devinterp_core.companion import chapters, order
 
-
 HELP = {"glossary": "glossary.html", "how to read the tables": "llc.html#reading-tables"}
 
 

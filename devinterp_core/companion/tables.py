@@ -16,7 +16,8 @@ def table(frame: pd.DataFrame, heads: Mapping[str, str], digits: Mapping[str, in
 
     Args:
         frame: one row an observation.
-        heads: what each column is called on the page, `$...$` set as mathematics; columns not named are left out.
+        heads: what each column is called on the page, `$...$` set as mathematics as in the cells; columns not named are
+            left out.
         digits: after the decimal point, by column; other numbers are shown to four significant digits, whole numbers
             with separators.
 
@@ -28,11 +29,16 @@ def table(frame: pd.DataFrame, heads: Mapping[str, str], digits: Mapping[str, in
     if unknown or not heads:
         known = ", ".join(map(str, frame))
         raise ValueError(f"columns {unknown} are not both in the table ({known}) and among the heads")
-    formats = {name: _formatter(digits.get(name)) for name in heads if pd.api.types.is_numeric_dtype(frame[name])}
+    numeric = {name for name in heads if pd.api.types.is_numeric_dtype(frame[name]) and frame[name].dtype != bool}
+    formats = {name: _formatter(digits.get(name)) if name in numeric else _words for name in heads}
     names = list(heads.values())
     shown = frame[[*heads]].reset_index(drop=True)
     style = shown.style.hide(axis="index").format(formats, na_rep="")
     return style.format_index(lambda name: as_html(names[list(heads).index(name)]), axis=1)
+
+
+def _words(value) -> str:
+    return as_html(str(value))
 
 
 def means_by_tasks(frame: pd.DataFrame, heads: Mapping[str, str]) -> Styler:
@@ -63,6 +69,8 @@ def _with_interval(values: pd.Series) -> str:
 
 def _formatter(places: int | None):
     def write(value) -> str:
+        if abs(value) == float("inf"):
+            return "∞" if value > 0 else "-∞"
         if places is not None:
             return f"{value:,.{places}f}"
         return f"{value:,.0f}" if float(value).is_integer() else f"{value:.4g}"
