@@ -97,12 +97,12 @@ from devinterp_core.companion import claims, criteria, figures, glued, intervals
 from devinterp_core.companion.criteria import Measured
 from devinterp_core.companion.drawings import transient_ridge as drawings
 from devinterp_core.companion.recorded_tables import recorded_tables
-from devinterp_core.companion.studies import transient_claims
+from devinterp_core.companion.studies import transient_claims, transient_runs
 from devinterp_core.companion.tables import means_by_tasks, table
 from devinterp_core.llc import coefficient_table
 from devinterp_core.sampler import sample_many
 from devinterp_core.train import TrainingSettings, log_and_linear_steps, train
-from devinterp_core.trajectory import transient_table, two_predictors
+from devinterp_core.trajectory import two_predictors
 from devinterp_core.transformer import Transformer, TransformerConfig
 
 torch.set_num_threads(1)
@@ -189,27 +189,11 @@ glued.numbers(num_sequences=num_sequences, largest_mismatch=mismatch, largest_ex
 # %%
 shapes = {HERE: (dim, num_examples), RECORDED: (4, 8), DEEP: (8, 16)}
 sources = {HERE: curves} | {source: tables["curves"] for source, tables in recorded.items()}
-found, drawn = {}, []
-for source, each in sources.items():
-    own = each[["num_tasks", "seed"]].drop_duplicates()
-    its = [
-        regression.RegressionTasks(*shapes[source], noise_variance, count or None, task_seed=task_seed)
-        for count, task_seed in own.itertuples(index=False)
-    ]
-    own = own.assign(shrunken_to_ridge=two_predictors.nearest_weakened(its, num_sequences=num_sequences, seed=even))
-    each = each.drop(columns="shrunken_to_ridge", errors="ignore").merge(own)
-    found[source] = transient_table(each).assign(last_step=each.step.max())
-    drawn.append(each.merge(found[source][["num_tasks", "seed", "critical_step"]]).assign(source=source))
-rises = pd.concat(found, names=["source"]).reset_index(level="source").reset_index(drop=True)
-everything = pd.concat(drawn, ignore_index=True)
-for each in (rises, everything):
-    edges, kinds = [0, small_tasks, large_tasks - 1, np.inf], ["small", "intermediate", "large"]
-    each["kind"] = pd.cut(each.num_tasks.replace(0, np.inf), edges, labels=kinds).astype(str)
-means = rises.groupby(["source", "num_tasks"], sort=False).relative_rise.agg(
-    value="mean", low=lambda v: intervals.over_seeds(v)[0], high=lambda v: intervals.over_seeds(v)[1]
-)
-means = means.reset_index().assign(bound=rise_bound)
-
+rises, everything, means = transient_runs.compare_runs(
+    sources, shapes, noise_variance=noise_variance, num_sequences=num_sequences, small_tasks=small_tasks,
+    large_tasks=large_tasks, seed=even,
+)  # fmt: skip
+means = means.assign(bound=rise_bound)
 deep = rises[(rises.source == DEEP) & (rises.kind == "intermediate")]
 deep = deep[deep.num_tasks == deep.groupby("num_tasks").relative_rise.mean().idxmax()]
 low, high = intervals.over_seeds(deep.relative_rise)
@@ -349,8 +333,8 @@ figures.show("fig-transient-pca", drawings.plane, plane=pd.concat([t.assign(sour
 # one as from the other.
 
 # %% tags=["hide-input"]
-for source, table in planes.items():
-    own = table[table.kind == "model"]
+for source, each in planes.items():
+    own = each[each.kind == "model"]
     sheet.claim(
         f"{prefixes[source]}The first principal component follows the loss on the root task",
         paper="PC 1 is development time, or the loss",
