@@ -76,6 +76,16 @@ def test_without_a_runner_the_output_goes_under_the_repository(monkeypatch, fold
     assert output.output_folder() == folder / "_output" / "02_y"
 
 
+def test_two_processes_without_a_name_never_write_into_one_folder(monkeypatch, folder):
+    for name in ("COMPANION_OUTPUT", "JPY_SESSION_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(output, "REPOSITORY", folder)
+    own = output.output_folder()
+    assert own.is_dir() and own.parent == folder / "_output" and output.output_folder() == own
+    monkeypatch.setattr(output.os, "getpid", lambda: -1)
+    assert output.output_folder() not in (own, folder / "_output") and len(list((folder / "_output").iterdir())) == 2
+
+
 def luminance(color):
     channels = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]

@@ -67,11 +67,12 @@ def params(notebook: str) -> None:
     "-f", "files", multiple=True, metavar="PRESET", help="Override by a preset: smoke, paper, or a YAML file."
 )
 @click.option("--output", type=PATH, help="Copy the executed notebook (a name in .ipynb) or the whole run (a folder).")
+@click.option("--html", "page", type=PATH, metavar="FILE", help="Write the run as one self-contained page.")
 @click.option("--force", is_flag=True, help="Execute even if this very run has been made before.")
 @click.option("--timeout", type=float, help="Seconds that the whole notebook may take (default: one day).")
 @click.option("--position", default="", hidden=True)
 @click.option("--key", "expected", default="", hidden=True)
-def run(notebook, pairs, files, output, force, timeout, position, expected) -> None:
+def run(notebook, pairs, files, output, page, force, timeout, position, expected) -> None:
     """Execute NOTEBOOK: a name such as 02_dln_scaling, its file, or a prefix such as 02.
 
     The values of -p are of the types that `params` lists: 3, 0.5, true, "[1, 2]", text, and within the limits that it
@@ -93,8 +94,12 @@ def run(notebook, pairs, files, output, force, timeout, position, expected) -> N
     )
     if output:
         runs.deliver(folder, output)
+    if page:
+        from devinterp_core.companion import web_page
+
+        web_page.write(folder, page)
     if not expected:  # the build has its own progress lines
-        click.echo(output or folder)
+        click.echo(output or page or folder)
 
 
 @main.command(context_settings=PASS_ON)

@@ -13,7 +13,7 @@ from pathlib import Path
 import nbformat
 from nbformat.v4.rwbase import split_lines
 
-from devinterp_core.companion import cleaning, manifest, project
+from devinterp_core.companion import cleaning, manifest, project, prose
 from devinterp_core.companion.parameters import read_notebook
 from devinterp_core.files import write_atomically
 
@@ -94,6 +94,11 @@ def _sources(path: Path) -> list[str]:
         return [cell.source for cell in nbformat.read(path, as_version=4).cells]
     except Exception:  # whatever is in the way is not a notebook: it cannot equal one
         return []
+
+
+def readable(percent: Path, folder: Path, destination: Path) -> None:
+    """Write the page of `percent` as a notebook that any reader of notebooks shows: values and citations are text."""
+    nbformat.write(prose.resolved(page(percent, folder / NOTEBOOK)), destination)
 
 
 def downloads(folder: Path, destination: Path) -> None:

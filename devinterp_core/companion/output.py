@@ -1,10 +1,13 @@
 """Where a notebook's files go.
 
 The runner sets the environment variable `COMPANION_OUTPUT` to the folder of the run. Opened by hand in Jupyter the same
-notebook writes to `_output/<notebook>` under the repository.
+notebook writes to `_output/<notebook>` under the repository. Executed by anything else, such as plain papermill, which
+does not tell a notebook its name, each process writes to a folder of its own.
 """
 
 import os
+import tempfile
+from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
@@ -19,19 +22,25 @@ def output_folder(notebook: str | None = None) -> Path:
 
     Args:
         notebook: name used when no runner has set `$COMPANION_OUTPUT`. Left out, it is the notebook that Jupyter says
-            it has open (`$JPY_SESSION_NAME`), or `interactive`.
+            it has open (`$JPY_SESSION_NAME`).
 
     Returns:
-        `$COMPANION_OUTPUT` if it is set, otherwise `_output/<notebook>` in the repository.
+        `$COMPANION_OUTPUT` if it is set, otherwise `_output/<notebook>` in the repository, or where there is no name a
+        new folder `_output/run-...`, the same one as long as this process lives.
     """
     chosen = os.environ.get("COMPANION_OUTPUT")
-    if chosen:
-        folder = Path(chosen)
-    else:
-        session = Path(os.environ.get("JPY_SESSION_NAME") or "interactive").stem
-        folder = REPOSITORY / "_output" / (notebook or session)
+    name = notebook or Path(os.environ.get("JPY_SESSION_NAME") or "").stem
+    if not chosen and not name:
+        return _own_folder(os.getpid(), REPOSITORY / "_output")
+    folder = Path(chosen) if chosen else REPOSITORY / "_output" / name
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+@lru_cache
+def _own_folder(process: int, parent: Path) -> Path:
+    parent.mkdir(exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix="run-", dir=parent))
 
 
 def keep(**tables: pd.DataFrame) -> None:

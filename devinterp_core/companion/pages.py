@@ -81,6 +81,10 @@ def _publish(marker: str) -> None:
         if done.returncode != 0 or not (pages / "index.html").is_file():
             raise project.CompanionError(f"{done.stdout}\njupyter-book ended with exit status {done.returncode}")
         for each in jobs:
+            # what the button of a chapter downloads
+            assemble.readable(
+                each.notebook, each.folder, pages / "_sources" / "notebooks" / f"{each.notebook.stem}.ipynb"
+            )
             assemble.downloads(each.folder, pages / "downloads" / each.notebook.stem)
         write_atomically(pages / marker, lambda path: path.write_text(json.dumps(manifest.digests(pages))))
         project.swap_folder(pages, project.build_folder() / "html")

@@ -24,6 +24,7 @@ from devinterp_core.companion import (
     manifest,
     parameters,
     project,
+    prose,
     provenance,
     surroundings,
 )
@@ -132,7 +133,7 @@ def _execute(
                 if progress.cells:
                     raise RunError(f"{notebook.stem}: the kernel died (out of memory?): {failure}") from None
                 _start_again(attempt, failure, progress)
-    nbformat.write(cleaning.clean(executed), result / assemble.NOTEBOOK)
+    nbformat.write(prose.resolved(cleaning.clean(executed)), result / assemble.NOTEBOOK)
     opened = surroundings.reads(scratch)
     _check_reads(opened, notebook, overrides)
     return time.monotonic() - began, _cpu_of_children() - used, opened
