@@ -200,6 +200,67 @@ def test_excerpts_of_the_search_show_the_word(visits):
     assert all(len(text) <= 270 and "\n" not in text for text in excerpts)
 
 
+WIDE, NARROW = 1400, 390
+SIZES = """() => {
+    const figure = document.querySelector("article figure");
+    return {
+        height: document.documentElement.scrollHeight, width: document.documentElement.scrollWidth,
+        figure: figure ? figure.getBoundingClientRect().bottom + scrollY : null,
+        code: [...document.querySelectorAll("div.cell_input pre")].filter(e => e.scrollWidth > e.clientWidth + 1).length,
+        verdicts: [...document.querySelectorAll("table.scorecard td:last-child")].filter(
+            e => e.getBoundingClientRect().right > innerWidth).length,
+    };
+}"""
+
+
+@pytest.fixture(scope="module")
+def sizes(site):
+    """How large every page is at two widths."""
+    from playwright.sync_api import sync_playwright
+
+    found = {}
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page()
+        for name in PAGES:
+            for width in (WIDE, NARROW):
+                page.set_viewport_size({"width": width, "height": 1000})
+                page.goto(site + name, wait_until="load")
+                page.evaluate("window.MathJax && MathJax.startup ? MathJax.startup.promise : null")
+                found[name, width] = page.evaluate(SIZES)
+        browser.close()
+    return found
+
+
+def test_the_first_figure_of_a_chapter_stands_on_its_first_screens(sizes):
+    ends = {name: size["figure"] for (name, width), size in sizes.items() if is_chapter(name) and width == WIDE}
+    assert not {name: end for name, end in ends.items() if end is None or end > 1400}
+
+
+def test_no_page_and_no_code_of_a_chapter_scrolls_sideways(sizes):
+    wide = {key: size["width"] for key, size in sizes.items() if size["width"] > key[1] and written_by_us(key[0])}
+    assert not wide
+    assert not {key: size["code"] for key, size in sizes.items() if size["code"]}
+
+
+def test_the_scorecard_can_be_read(sizes):
+    assert sizes["book/scorecard.html", WIDE]["height"] <= 12_000
+    assert not sizes["book/scorecard.html", NARROW]["verdicts"]
+
+
+def test_pages_of_the_api_are_not_endless(sizes):
+    heights = {name: size["height"] for (name, width), size in sizes.items() if width == WIDE and "api" in name}
+    assert heights and not {name: height for name, height in heights.items() if height > 15_000}
+
+
+def is_chapter(name):
+    return name.startswith("notebooks/")
+
+
+def written_by_us(name):
+    return name not in NOT_WRITTEN_BY_US
+
+
 def test_the_chapters_are_there():
     notebooks = {path.stem for path in (HTML.parents[1] / "notebooks").glob("[0-9][0-9]_*.py")}
     assert {f"notebooks/{stem}.html" for stem in notebooks} <= set(PAGES)
