@@ -206,7 +206,8 @@ SIZES = """() => {
     return {
         height: document.documentElement.scrollHeight, width: document.documentElement.scrollWidth,
         figure: figure ? figure.getBoundingClientRect().bottom + scrollY : null,
-        code: [...document.querySelectorAll("div.cell_input pre")].filter(e => e.scrollWidth > e.clientWidth + 1).length,
+        code: [...document.querySelectorAll("div.cell_input pre")].filter(
+            e => e.scrollWidth > e.clientWidth + 1).length,
         verdicts: [...document.querySelectorAll("table.scorecard td:last-child")].filter(
             e => e.getBoundingClientRect().right > innerWidth).length,
     };
