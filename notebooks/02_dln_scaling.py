@@ -19,10 +19,8 @@
 # 2. Where does the rest come from: from the *posterior*, which is local and at a finite $n\beta$, or from the
 #    *chain*, which should sample that posterior and may not get there?
 #
-# The second question can be answered here because a deep linear network has what no other network has: the conditional
-# posterior of each layer is Gaussian, so exact draws are possible. The figures show estimate against truth for gradient
-# chains and for exact draws, relative errors by class, the intervals, what the localiser $\gamma$ does, the rescaling
-# symmetry with its trap, and the multiplicities.
+# The second question can be answered here because the conditional posterior of each layer is Gaussian, so that exact
+# draws are possible.
 
 # %% tags=["hide-input", "parameters"]
 seed: int = 0  # random seed of networks, data and chains
@@ -48,6 +46,11 @@ num_judged: int = 12  # other random networks, of other seeds, on which they are
 local_draws: int = 120  # exact draws of each chain of the localiser study
 rescale_factors: list[float] = [1e-4, 1e-2, 0.5, 1.0, 2.0, 1e2, 1e4]  # scales s of the hidden layer
 rescale_steps: int = 600  # SGLD steps at each scale, the first half burn-in
+level_networks: int = 5  # random networks of each of the three published sizes whose level is estimated
+level_steps: int = 10_000  # SGLD steps for it, as published
+saddle_steps: int = 20_000  # SGD steps of the fall from saddle to saddle, as published
+saddle_chains: list[int] = [100, 2000]  # steps of the SGLD chains on the way; 100 is the published number
+saddle_draws: int = 100  # exact draws of each chain on the way
 num_architectures: int = 200  # random architectures of each class for the chart of multiplicities
 
 # %% tags=["hide-input"]
@@ -58,17 +61,14 @@ from scipy import stats
 from tqdm import tqdm
 
 from devinterp_core import dln
-from devinterp_core.calibration import pilot_step_size
 from devinterp_core.companion import claims, criteria, figures, intervals
-from devinterp_core.companion.studies import deep_linear, localiser
+from devinterp_core.companion.studies import deep_linear, dln_samplers, localiser, saddles
 from devinterp_core.companion.criteria import Measured
 from devinterp_core.companion.drawings import dln_scaling as drawings
-from devinterp_core.companion.estimates import row_of
 from devinterp_core.companion.glued import numbers
 from devinterp_core.companion.output import keep
 from devinterp_core.companion.project import root
 from devinterp_core.companion.recorded_tables import recorded_tables
-from devinterp_core.sampler import DivergenceError, sample
 
 figures.use_style()
 sheet = claims.ClaimSheet("02_dln_scaling", paper="Furman and Lau (2024), arXiv:2402.03698")
@@ -111,47 +111,22 @@ sizes.agg(["min", "median", "max"])
 # limit: $\mathbb{E}[n\beta K] = \lambda - (m - 1) / \log n\beta + \dots$
 
 # %%
-rows, lost = [], []
+pilots = {"fraction": step_fraction, "reached_fraction": reached_fraction, "num_pilots": num_pilots}
+common = {"num_chains": num_chains, "localization": localization, "pilots": pilots, "seed": seed,
+          "num_steps_between_draws": num_steps_between_draws, "exact_n_beta_factor": exact_n_beta_factor}  # fmt: skip
+rows = []
 for network in tqdm(networks.to_dict("records"), desc="networks"):
-    size, place = dln.CLASSES[network["class"]], classes.index(network["class"])
-    label = {name: network[name] for name in ("class", "network", "truth")}
-    model = dln.random_network(network["architecture"], seed=network["seed"])
-    setting = {"n_beta": size.num_samples / math.log(size.num_samples), "localization": localization, "seed": seed}
-
-    data, half = dln.population_data(model), num_steps[place] // 2
-    chain = setting | {"method": methods[place], "batch_size": batch_sizes[place] or None}
-    step_size = pilot_step_size(
-        model, data, dln.squared_error, num_steps=half // 2, fraction=step_fraction, reached_fraction=reached_fraction,
-        num_pilots=num_pilots, **chain,
+    place = classes.index(network["class"])
+    rows += dln_samplers.estimates(
+        network, num_steps=num_steps[place], batch_size=batch_sizes[place] or None, method=methods[place],
+        exact_draws=exact_draws[place], **common,
+        protocol_batch_size=protocol_batch_size if network["network"] < num_protocol[place] else None,
     )  # fmt: skip
-    try:
-        draws = sample(
-            model, data, dln.squared_error, step_size=step_size, num_chains=num_chains, num_burnin=half,
-            num_draws=max(4, half // num_steps_between_draws), num_steps_between_draws=num_steps_between_draws,
-            progress=False, **chain,
-        )  # fmt: skip
-        rows.append(row_of(draws, sampler="gradient", **label))
-    except DivergenceError:
-        lost.append(label)
-
-    if network["network"] < num_protocol[place]:
-        draws = sample(
-            model, dln.uniform_data(model, size.num_samples, seed=seed), dln.squared_error, step_size=size.step_size,
-            num_chains=1, batch_size=protocol_batch_size, num_burnin=int(0.9 * size.num_steps),
-            num_draws=size.num_steps // 10, progress=False, **setting,
-        )  # fmt: skip
-        rows.append(row_of(draws, sampler="protocol", **label))
-
-    for sampler, times in {"exact": 1.0, "limit": exact_n_beta_factor}.items() if exact_draws[place] else ():
-        draws = dln.gibbs_sample(
-            model, num_chains=num_chains, num_draws=exact_draws[place], num_burnin=exact_draws[place], start="both",
-            progress=False, **setting | {"n_beta": times * setting["n_beta"]},
-        )  # fmt: skip
-        rows.append(row_of(draws, sampler=sampler, **label))
 recorded = recorded_tables("dln_protocol", required=False).get("results", pd.DataFrame({"class": []}))
 recorded = recorded[recorded["class"].isin(classes)].assign(sampler="recorded")
 results = pd.concat([pd.DataFrame(rows), recorded], ignore_index=True)
 results = dln.compare_with_truth(results)
+lost = len(networks) - int((results["sampler"] == "gradient").sum())
 if any(num_protocol):
     protocol = results[results["sampler"] == "protocol"]
     keep(protocol=protocol.drop(columns=[name for name in protocol if "posterior" in name or "absolute" in name]))
@@ -235,7 +210,7 @@ for name, bound in (("1K", 4), ("10K", 6)):
         )  # fmt: skip
 sheet.claim(
     "Gradient chains stay finite", paper="step size from the curvature met", kind="own",
-    found=Measured(f"{len(lost)} of {len(networks)} lost", "none"), asks="no network lost", holds=len(lost) == 0,
+    found=Measured(f"{lost} of {len(networks)} lost", "none"), asks="no network lost", holds=lost == 0,
     how="a network is lost if every chain diverges",
 )  # fmt: skip
 sheet.verdicts()
@@ -252,13 +227,10 @@ sheet.verdicts()
 # $n\beta$ for {glue:text}`covered_exact_1K:.0f` %, the gradient chains for {glue:text}`covered_gradient_1K:.0f` %.
 #
 # Half of the exact chains start at $w^*$, half over-dispersed at the localiser. Networks whose two halves have not met
-# after these draws at the larger $n\beta$ (R-hat above {glue:text}`agreement`): {glue:text}`split_limit_1K:.0f` in
-# class 1K, {glue:text}`split_limit_10K:.0f` in class 10K; chains from one side would not have shown it, and the
-# intervals of these networks are wide for that reason.
-#
-# The R-hat of the gradient chains is {glue:text}`r_hat_gradient_1K:.2f` in class 1K and
-# {glue:text}`r_hat_gradient_10K:.2f` in class 10K (medians), where the deep networks need more steps than the budget of
-# this page. Where it is below {glue:text}`agreement`, the median error is {glue:text}`error_agreed_gradient_1K:.1f` %
+# at the larger $n\beta$ (R-hat above {glue:text}`agreement`): {glue:text}`split_limit_1K:.0f` in class 1K,
+# {glue:text}`split_limit_10K:.0f` in class 10K; their intervals are wide for that reason. The R-hat of the gradient
+# chains is {glue:text}`r_hat_gradient_1K:.2f` in class 1K and {glue:text}`r_hat_gradient_10K:.2f` in class 10K
+# (medians). Where it is below {glue:text}`agreement`, the median error is {glue:text}`error_agreed_gradient_1K:.1f` %
 # in class 1K ({glue:text}`agreed_gradient_1K:.0f` networks) and {glue:text}`error_agreed_gradient_10K:.1f` % in class
 # 10K ({glue:text}`agreed_gradient_10K:.0f` networks). R-hat alone is not enough: chains can agree with each other and
 # still not have left $w^*$.
@@ -267,9 +239,7 @@ sheet.verdicts()
 # to $d$ is {glue:text}`virial_gradient_1K:.2f` (median) for the gradient chains. That tests how far chains have
 # explored, not $\hat\lambda$: it hangs on flat directions, which hardly enter the loss, and its estimate is noisy where
 # the posterior is stiff: from exact draws, whose expectation is one, single networks give {glue:text}`virial_low:.1f`
-# to {glue:text}`virial_high:.1f`. Along the directions that leave the function unchanged the posterior is as wide as
-# the localiser allows, $1 / \sqrt\gamma$, and no chain that steps at the pace of the stiffest direction gets there: the
-# chains explore a neighbourhood whose radius grows with their length.
+# to {glue:text}`virial_high:.1f`.
 
 # %% tags=["hide-input", "remove-output"]
 first = results[(results["class"] == classes[0]) & results["sampler"].isin(["gradient", "exact", "limit"])]
@@ -383,14 +353,12 @@ sheet.verdicts()
 # %% [markdown]
 # ## Rescaling invariance, and its trap
 #
-# Scaling the weights into a ReLU layer by $s$ and the weights out of it by $1/s$ changes nothing about the function, so
-# a complexity measure should not change either. {cite:t}`lau2025llc` show estimates that are flat over eight orders of
-# magnitude of $s$. The trap: their sampler is preconditioned by $s^2$ and $1/s^2$, so that with the same random numbers
-# it walks the *same* path at every $s$, and the invariance holds by construction. Here the same thing takes one line
-# and no change to the sampler: `dln.CoScaled` hands it the coordinates $z = w / s$. Plain SGLD beside it, isotropic in
-# $w$, is not invariant: far from $s = 1$ it diverges at the unscaled step size, and at a step size that keeps the same
-# distance from instability it moves too little in the same number of steps. $\lambda$ is invariant; an estimate is, if
-# its metric moves with $s$.
+# Scaling the weights into a ReLU layer by $s$ and the weights out of it by $1/s$ changes nothing about the function.
+# {cite:t}`lau2025llc` show estimates that are flat over eight orders of magnitude of $s$. The trap: their sampler is
+# preconditioned by $s^2$ and $1/s^2$, so that with the same random numbers it walks the *same* path at every $s$, and
+# the invariance holds by construction. Here `dln.CoScaled` hands the sampler the coordinates $z = w / s$. Plain SGLD
+# beside it, isotropic in $w$, is not invariant: far from $s = 1$ it diverges at the unscaled step size, and at a step
+# size that keeps the same distance from instability it moves too little in the same number of steps.
 
 # %%
 relu = dln.redundant_relu_network(10, 20, 10, seed=seed)
@@ -412,8 +380,25 @@ figures.show("fig-dln-rescaling", drawings.rescaling, estimates=rescaling)
 # have not equilibrated; step size, batch and absence of a localiser are the paper's.
 # ```
 # % rests on: The estimate does not depend on a rescaling of a ReLU layer
+#
+# The level itself, by the published protocol at $s = 1$ ({glue:text}`level_steps` steps of one chain, nothing
+# discarded), on {glue:text}`level_networks` random networks of each of the published sizes:
+
+# %%
+published_levels = {(10, 20, 10): 166.4, (20, 30, 20): 537.0, (30, 40, 30): 1110.6}  # means over scales
+measured = deep_linear.rescaling_levels(list(published_levels), level_networks, num_steps=level_steps, seed=seed)
+numbers(level_steps=level_steps, level_networks=level_networks)
+by_size = measured.groupby(["inputs", "hidden", "outputs"])["estimate"].agg(["mean", "min", "max"])
+by_size.assign(published=by_size.index.map(published_levels)).round(1)
 
 # %% tags=["hide-input"]
+for sizes, part in measured.groupby(["inputs", "hidden", "outputs"]):
+    sheet.claim(
+        f"Level of the estimate for {'-'.join(map(str, sizes))} units", paper=published_levels[sizes],
+        found=intervals.prediction(part["estimate"], "random networks"),
+        asks=criteria.covering(published_levels[sizes]), how="the published protocol at scale 1; an interval for one "
+        "more network, since the published number is that of a single one",
+    )  # fmt: skip
 flat = rescaling[rescaling["sampler"] == "co-scaled"]["estimate"]
 flatness = float((flat.max() - flat.min()) / flat.mean())
 sheet.claim(
@@ -434,14 +419,68 @@ sheet.claim(
 sheet.verdicts()
 
 # %% [markdown]
+# ## From saddle to saddle
+#
+# {cite:t}`lau2025llc` also train a deep linear network with four hidden layers from small weights. SGD learns the
+# teacher's singular values one by one, and between two of them rests near a saddle. The estimate, with the outputs of
+# the network of the moment as targets, climbs like a staircase. Yet Aoyagi's coefficient is the same at every step: for
+# these widths it is {glue:text}`saddle_truth:.1f` whatever the rank of the map.
+
+# %%
+saddle_truth = {float(dln.learning_coefficient(saddles.WIDTHS, rank)[0]) for rank in range(saddles.OUTPUTS + 1)}
+places = list(range(0, saddle_steps + 1, saddle_steps // 40))
+inputs, path, descent = saddles.train(places, seed=seed)
+climb = saddles.coefficients(path, places, inputs, saddle_chains, exact_draws=saddle_draws, seed=seed)
+brief, *_, exact = (part.merge(descent, on="step") for _, part in climb.groupby("sampler", sort=False))
+stairs = brief.groupby("rank")["estimate"].median()
+numbers(saddle_truth=max(saddle_truth), saddle_chain=saddle_chains[0], saddle_last=stairs.iloc[-1],
+        saddle_exact=exact["estimate"].iloc[-1])  # fmt: skip
+
+# %% tags=["hide-input", "remove-output"]
+truth = pd.DataFrame({"value": sorted(saddle_truth), "words": "Aoyagi, every rank"})
+figures.show("fig-dln-saddles", drawings.saddles, descent=descent, estimates=climb, levels=truth)
+
+# %% [markdown]
+# ```{glue:figure} fig-dln-saddles
+# :name: fig-dln-saddles
+# :alt: Left, the loss falls in steps. Right, both SGLD curves climb from near zero to above the horizontal line; the
+# :  exact draws lie near the line throughout.
+#
+# **SGLD climbs a staircase where exact draws of the same posterior find none.** One network of widths 5, 10, 10, 10, 10
+# and 5. Left: loss along SGD on the teacher. Right: estimates at the same steps by one SGLD chain of each length, as
+# published ({glue:text}`saddle_chain` steps) and longer, and by exact draws with their 95 % intervals; the line is
+# Aoyagi's coefficient.
+# ```
+# % rests on: Exact draws find Aoyagi's coefficient at every checkpoint
+#
+# So the staircase tells where the chains have got to, not how the posterior changes. At the trained parameter, the last
+# checkpoint, the chains of {glue:text}`saddle_chain` steps give {glue:text}`saddle_last:.1f` (median of the map's full
+# rank), the exact draws {glue:text}`saddle_exact:.1f`.
+
+# %% tags=["hide-input"]
+sheet.claim(
+    "The published estimate rises from saddle to saddle", how=f"one run, chains of {saddle_chains[0]} steps",
+    paper="plateaus near 0, 9, 11.5, 13 and 14, read off a figure", asks="each above the one before",
+    found=Measured(", ".join(f"{value:.1f}" for value in stairs), "medians by rank of the map"),
+    holds=bool(stairs.is_monotonic_increasing and len(stairs) > 1),
+)  # fmt: skip
+exactly = exact["estimate"]
+sheet.claim(
+    "Exact draws find Aoyagi's coefficient at every checkpoint, whatever the rank", kind="check",
+    paper=max(saddle_truth), asks=criteria.within(0.1, max(saddle_truth), relative=True),
+    found=Measured(exactly.mean(), (exactly.min(), exactly.max()), f"least and largest of {len(exactly)} checkpoints"),
+    how="finite n beta, gamma 1; one run",
+)  # fmt: skip
+sheet.verdicts()
+
+# %% [markdown]
 # ## Multiplicity
 #
 # The formula also gives the multiplicity $m$, the order of the pole, which an estimate of $\lambda$ at one temperature
 # cannot separate: it enters as $(m - 1) / \log n\beta$, small beside the $\lambda$ of these networks. Most random
 # networks have $m = 1$; the others need more than one link in the bottleneck, $\ell > 1$, and a remainder $a < \ell$.
-#
-# The published chart counts the runs that could be used, fewer of the largest classes, which have $m = 1$ least often.
-# Our shares are weighted by these numbers of runs. What is left of the difference we have not explained.
+# The published chart counts the runs that could be used, fewer of the largest classes, which have $m = 1$ least often;
+# our shares are weighted by these numbers. What is left of the difference we have not explained.
 
 # %%
 shares = dln.multiplicity_shares(num_architectures, seed=seed)

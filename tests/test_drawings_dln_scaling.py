@@ -35,3 +35,13 @@ def test_intervals_that_miss_the_truth_are_open():
     (ax,) = drawings.intervals(table).axes
     markers = [line for line in ax.lines if line.get_marker() == "o"]
     assert [line.get_markerfacecolor() == "white" for line in markers] == [False, True]
+
+
+def test_the_loss_and_a_curve_for_each_sampler():
+    descent = pd.DataFrame({"step": [0, 10], "loss": [9.0, 1.0]})
+    estimates = pd.DataFrame({"sampler": ["short", "short", "exact draws", "exact draws"], "step": [0, 10, 0, 10]})
+    estimates = estimates.assign(estimate=[0.0, 5.0, 12.0, 13.0], low=[0.0, 4.0, 11.0, 12.0], high=14.0)
+    left, right = drawings.saddles(descent, estimates, pd.DataFrame({"value": [12.5], "words": ["truth"]})).axes
+    assert left.lines[0].get_ydata().tolist() == [9.0, 1.0]
+    assert right.lines[0].get_ydata().tolist() == [0.0, 5.0]
+    assert [text.get_text() for text in right.get_legend().get_texts()] == ["short", "truth", "exact draws"]

@@ -7,7 +7,7 @@ from scipy.stats import spearmanr
 
 from devinterp_core.companion.correlations import of_rank_correlation, of_slope, within_strata
 from devinterp_core.companion.criteria import at_most
-from devinterp_core.companion.intervals import listed, over_seeds, verdict_of_groups, verdict_of_mean
+from devinterp_core.companion.intervals import listed, over_seeds, prediction, verdict_of_groups, verdict_of_mean
 
 
 @pytest.mark.parametrize(("n", "t"), [(3, 4.303), (5, 2.776), (10, 2.262)])  # quantiles from a printed table
@@ -123,3 +123,12 @@ def test_groups_decide_together_and_by_their_intervals():
     for rows, asked in ((0, {"x": at_most(4.0)}), (4, {})):
         with pytest.raises(ValueError, match="nothing to decide"):
             verdict_of_groups(table.iloc[:rows], "count", asked)
+
+
+def test_one_further_value_falls_in_its_interval_as_often_as_said():
+    draws = np.random.default_rng(0).normal(size=(3000, 6))
+    found = [prediction(row[:5], "networks").interval for row in draws]
+    inside = [low <= row[5] <= high for row, (low, high) in zip(draws, found, strict=True)]
+    assert 0.935 < np.mean(inside) < 0.965
+    with pytest.raises(ValueError, match="two finite"):
+        prediction([1.0], "networks")

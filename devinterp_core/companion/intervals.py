@@ -50,6 +50,21 @@ def mean(values: ArrayLike, over: str = "seeds") -> Measured:
     return Measured(float(numbers.mean()), interval, made)
 
 
+def prediction(values: ArrayLike, over: str) -> Measured:
+    r"""The mean, with the 95 % interval for one further value: Student's, $\bar x \pm t s \sqrt{1 + 1 / m}$.
+
+    Raises:
+        ValueError: fewer than two values, or one that is not finite.
+    """
+    numbers = np.asarray(values, dtype=np.float64)
+    if numbers.ndim != 1 or len(numbers) < 2 or not np.isfinite(numbers).all():
+        raise ValueError(f"a prediction needs two finite numbers or more, got {numbers.tolist()}")
+    half = stats.t.ppf(0.975, len(numbers) - 1) * numbers.std(ddof=1) * np.sqrt(1 + 1 / len(numbers))
+    value = float(numbers.mean())
+    ends = (float(value - half), float(value + half))
+    return Measured(value, ends, f"95 % for one more, Student, {len(numbers)} {over}")
+
+
 def listed(values: ArrayLike, digits: int = 0, unit: str = "", over: str = "seeds", missing: str = "") -> Measured:
     """Every value in words, with their range: of so few that a mean would hide more than it says.
 

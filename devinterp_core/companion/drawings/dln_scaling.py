@@ -145,6 +145,30 @@ def rescaling(estimates: pd.DataFrame) -> Figure:
     return fig
 
 
+def saddles(descent: pd.DataFrame, estimates: pd.DataFrame, levels: pd.DataFrame) -> Figure:
+    """Loss along SGD, and estimates of the coefficient at the same steps, a curve a sampler.
+
+    Args:
+        descent: `step`, `loss`.
+        estimates: `sampler`, `step`, `estimate`, `low`, `high`; bars for the sampler `exact draws` alone.
+        levels: `value` and `words` of horizontal lines.
+    """
+    fig, (left, right) = plt.subplots(1, 2, figsize=figures.size("double", 0.4))
+    left.plot(descent["step"], descent["loss"], color=COLORS["black"], ls="-")
+    left.set(yscale="log", xlabel="SGD step", ylabel="loss")
+    for place, (sampler, part) in enumerate(estimates.groupby("sampler", sort=False)):
+        look = {"color": CYCLE[place], "marker": MARKERS[place], "label": sampler}
+        if sampler == "exact draws":
+            marks.bars(right, part["step"], part, "estimate", **look)
+        else:
+            right.plot(part["step"], part["estimate"], ls="-", lw=0.8, ms=3, **look)
+    for level in levels.itertuples():
+        right.axhline(level.value, color=COLORS["black"], lw=0.8, ls="-", label=level.words)
+    right.set(xlabel="SGD step", ylabel=r"$\hat\lambda$")
+    right.legend()
+    return fig
+
+
 def multiplicity(here: pd.DataFrame, weighted: pd.DataFrame, published: pd.DataFrame) -> Figure:
     """Shares of architectures by multiplicity: of each class as dots, their weighted mean as bars, published crosses.
 

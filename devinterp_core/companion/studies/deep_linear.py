@@ -8,7 +8,7 @@ import torch
 
 from devinterp_core import dln
 from devinterp_core.companion.estimates import row_of
-from devinterp_core.sampler import DivergenceError, sample
+from devinterp_core.sampler import DivergenceError, sample, sample_many
 from devinterp_core.sampler.curvature import largest_curvature
 from devinterp_core.sampler.target import make_target
 
@@ -40,6 +40,44 @@ def localiser_sweep(
     return pd.DataFrame(rows)
 
 
+def rescaling_levels(
+    sizes: Sequence[tuple[int, int, int]], num_networks: int, *, num_steps: int, seed: int
+) -> pd.DataFrame:
+    r"""The level of the invariant estimate, by the published protocol at scale 1: one chain, no burn-in, no localiser.
+
+    Step size $10^{-5}$, minibatches of 500 of 10 000 samples, every tenth step recorded.
+
+    Args:
+        sizes: inputs, hidden units and outputs of each kind of network.
+        num_networks: random networks of each kind, one chain each.
+        num_steps: of a chain.
+        seed: of networks, inputs and chains.
+
+    Returns:
+        `inputs`, `hidden`, `outputs`, `network`, `estimate`.
+    """
+    rows = []
+    for inputs, hidden, outputs in sizes:
+        seeds = [1000 * seed + index for index in range(num_networks)]
+        networks = [dln.redundant_relu_network(inputs, hidden, outputs, seed=own) for own in seeds]
+        data = [uniform_inputs(inputs, own) for own in seeds]
+        draws = sample_many(
+            networks, [(x, network(x).detach()) for x, network in zip(data, networks, strict=True)], dln.squared_error,
+            step_size=1e-5, localization=0.0, num_chains=1, batch_size=500, num_draws=num_steps // 10,
+            num_steps_between_draws=10, seed=seed, progress=False,
+        )  # fmt: skip
+        for index in range(num_networks):
+            estimate = row_of(draws.isel(model=index))["estimate"]
+            rows.append((inputs, hidden, outputs, index, estimate))
+    return pd.DataFrame(rows, columns=["inputs", "hidden", "outputs", "network", "estimate"])
+
+
+def uniform_inputs(inputs: int, seed: int) -> torch.Tensor:
+    """10 000 inputs, uniform on the box of the published experiments."""
+    generator = torch.Generator().manual_seed(seed)
+    return (2 * torch.rand(10_000, inputs, generator=generator) - 1) * dln.INPUT_BOUND
+
+
 def rescaling_sweep(
     network: torch.nn.Sequential, factors: Sequence[float], *, num_steps: int, seed: int
 ) -> pd.DataFrame:
@@ -59,8 +97,7 @@ def rescaling_sweep(
     Returns:
         `sampler`, `scale` and the columns of `row_of`, which are NaN where every chain diverged.
     """
-    generator = torch.Generator().manual_seed(seed)
-    inputs = (2 * torch.rand(10_000, network[0].in_features, generator=generator) - 1) * dln.INPUT_BOUND
+    inputs = uniform_inputs(network[0].in_features, seed)
     half, rows, curvature = num_steps // 2, [], {}
     for factor in [1.0, *[factor for factor in factors if factor != 1]]:
         scaled = dln.rescaled(network, factor)
