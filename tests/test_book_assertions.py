@@ -1,6 +1,7 @@
 """What captions, alternative texts and cards assert rests on claims, and these hold in the run that made the book."""
 
 import json
+import re
 from pathlib import Path
 
 import jupytext
@@ -39,6 +40,16 @@ def test_nothing_is_asserted_that_the_scorecard_denies(chapter):
     wrong["card"] = denied(chapter.rests_on, claims)
     assert not any(wrong.values()), {where: what for where, what in wrong.items() if what}
     assert chapter.rests_on or any(caption.rests_on for caption in captions.values()), "nothing rests on a claim"
+
+
+def test_the_finding_of_the_readme_holds():
+    found = re.findall(r"<!-- rests on: (\w+): (.*?) -->", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert found
+    for stem, statement in found:
+        record = DOWNLOADS / stem / "claims.json"
+        if not record.exists():
+            pytest.skip("no book in _build/html: make book")
+        assert not denied([statement], json.loads(record.read_text(encoding="utf-8"))["claims"])
 
 
 def test_a_denied_claim_is_found():
