@@ -16,8 +16,13 @@ CORES ?=
 help: ## what make can do here
 	@sed -n 's/^\([a-z-]*\):[a-z ]*## /\1	/p' Makefile | while IFS='	' read -r name what; do \
 		printf '  make %-10s %s\n' "$$name" "$$what"; done
-	@printf '%s\n' '' 'Options: CORES=4 (notebooks at a time), PYTHON=python3.12.' \
+	@printf '%s\n' '' 'Options: CORES=4 (notebooks at a time), PYTHON=python3.12, REPOSITORY=owner/name (for the buttons of the pages).' \
 		'One notebook, a sweep, a new chapter: .venv/bin/companion --help'
+
+# Where this project is on the network, for the buttons of the pages: make book REPOSITORY=owner/name. Left out, it is
+# what the building service or the remote `origin` says.
+REPOSITORY ?=
+export COMPANION_REPOSITORY = $(REPOSITORY)
 
 book: venv ## execute the notebooks that changed, build _build/html
 	@$(COMPANION) book $(if $(CORES),--cores $(CORES))

@@ -1,6 +1,7 @@
 """What captions, alternative texts and cards assert rests on claims, and these hold in the run that made the book."""
 
 import json
+import re
 from pathlib import Path
 
 import jupytext
@@ -73,6 +74,16 @@ def test_a_list_of_misses_that_is_none_is_refused(monkeypatch, tmp_path):
         (tmp_path / misses.LIST).write_text(text)
         with pytest.raises(CompanionError, match="misses.yml"):
             misses.read()
+
+
+def test_the_finding_of_the_readme_holds():
+    found = re.findall(r"<!-- rests on: (\w+): (.*?) -->", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert found
+    for stem, statement in found:
+        record = DOWNLOADS / stem / "claims.json"
+        if not record.exists():
+            pytest.skip("no book in _build/html: make book")
+        assert not denied([statement], json.loads(record.read_text(encoding="utf-8"))["claims"])
 
 
 def test_a_denied_claim_is_found():

@@ -21,7 +21,10 @@ def test_links_and_pictures_of_the_readme_are_there():
     for picture, target in re.findall(r"(!?)\[[^\]]*\]\(([^)#]+)", text):
         if not target.startswith("http"):
             assert (ROOT / target).is_file(), f"{picture}{target}"
-    for alt in re.findall(r"!\[([^\]]*)\]", text):
+    pictures = re.findall(r'<a href="([^"]*)"[^>]*><img src="([^"]*)"[^>]* alt="([^"]*)">', text)
+    assert len(pictures) == text.count("<img") == 6
+    for target, picture, alt in pictures:
+        assert (ROOT / target).is_file() and (ROOT / picture).is_file()
         assert len(alt) > 40, "pictures have alt text"
     assert "make book" in text
     assert "make test" in text

@@ -177,6 +177,14 @@ def write_chapters() -> None:
             click.echo(f"{each.stem} is not in the gallery yet: make book, then python book/make_gallery.py")
 
 
+@main.command("reproduce")
+def write_reproduce() -> None:
+    """Write REPRODUCE.md, what to run and what to expect, from the records of the built book."""
+    from devinterp_core.companion import reproduce
+
+    click.echo(f"{reproduce.write().relative_to(project.root())} is written")
+
+
 @main.command()
 def seconds() -> None:
     """Note how long the notebooks of the built book took: later builds begin with the longest."""

@@ -5,6 +5,7 @@ the introduction, each between two marks. Nothing between the marks is edited by
 """
 
 import dataclasses
+import html
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from devinterp_core.files import write_atomically
 
 LIST = "book/chapters.yml"
 GALLERY = "book/gallery"
+SHOWN = 6  # pictures in the README
 HTML = ("<!-- {}: written from book/chapters.yml -->\n", "<!-- end of {} -->\n")
 YAML = ("      # {}: written from book/chapters.yml\n", "      # end of {}\n")
 
@@ -144,10 +146,19 @@ def alt_text(chapter: Chapter) -> str:
 
 
 def _gallery(chapters: Sequence[Chapter]) -> str:
-    """The pictures that have been made; one of a new chapter is missing until the book is built."""
-    pictures = {each: f"![{alt_text(each)}]({GALLERY}/{each.stem}.png)" for each in chapters}
-    shown = [picture for each, picture in pictures.items() if picture_file(each).is_file()]
-    return "\n" + "\n\n".join(["## Gallery", *shown]) + "\n\n"
+    """Small pictures that lead to their notebooks: of those that have been made, `SHOWN` that are spread over the book.
+
+    One of a new chapter is missing until the book is built.
+    """
+    made = [each for each in chapters if picture_file(each).is_file()]
+    last = len(made) - 1
+    chosen = [made[round(i * last / (SHOWN - 1))] for i in range(SHOWN)] if len(made) > SHOWN else made
+    pictures = [
+        f'<a href="notebooks/{each.stem}.py" title="{html.escape(each.title)}">'
+        f'<img src="{GALLERY}/{each.stem}.png" width="270" alt="{html.escape(alt_text(each))}"></a>\n'
+        for each in chosen
+    ]
+    return "\n" + "".join(pictures) + "\n"
 
 
 def _table(chapters: Sequence[Chapter]) -> str:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from devinterp_core.companion import assemble, chapters, manifest, project, scorecard, surroundings
+from devinterp_core.companion import assemble, chapters, manifest, project, repository, scorecard, surroundings
 from devinterp_core.companion.jobs import book_jobs
 from devinterp_core.files import write_atomically
 
@@ -20,7 +20,7 @@ def target() -> str:
     """The marker inside `_build/html` that exists when those pages were made from the sources as they are now."""
     root = project.root()
     paths = {path for pattern in (*SOURCES, *SETTINGS) for path in root.glob(pattern) if path.is_file()}
-    digest = hashlib.sha256(" ".join(each.key for each in book_jobs()).encode())
+    digest = hashlib.sha256(" ".join([repository.address(), *(each.key for each in book_jobs())]).encode())
     for path in sorted(paths):
         name = path.relative_to(root).as_posix()
         if name not in GENERATED and "__pycache__" not in name:
@@ -71,7 +71,7 @@ def _publish(marker: str) -> None:
         done = subprocess.run(
             [*command, "-W", "-n", "--keep-going"],
             cwd=project.root(),
-            env=surroundings.variables(scratch / "home"),
+            env=surroundings.variables(scratch / "home") | {repository.VARIABLE: repository.address()},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
