@@ -1,8 +1,9 @@
-"""The localiser chosen by a rule."""
+"""The localiser chosen by a rule; multiplicities weighted by the published runs."""
 
 import pandas as pd
+import pytest
 
-from devinterp_core.companion.studies import localiser
+from devinterp_core.companion.studies import deep_linear, localiser
 
 
 def test_random_architectures_have_two_coefficients():
@@ -23,3 +24,11 @@ def test_a_narrow_localiser_finds_the_local_coefficient():
     table = localiser.random_sweeps([5], [1e-1, 1e3], n_beta=1e10, num_draws=60).set_index("localization")
     assert table.loc[1e3, "local_error"] < table.loc[1e3, "whole_error"]
     assert table.loc[1e-1, "whole_error"] < table.loc[1e-1, "local_error"]
+
+
+def test_weighted_multiplicities_are_shares():
+    shares, weighted, one = deep_linear.multiplicities(30, seed=0)
+    assert weighted["share"].sum() == pytest.approx(1)
+    per_class = shares[shares["multiplicity"] == 1].set_index("class")["share"]
+    assert one.value == pytest.approx(sum(per_class[name] * runs for name, runs in deep_linear.USABLE.items()) / 545)
+    assert one.interval[0] < one.value < one.interval[1]

@@ -7,11 +7,13 @@ import pandas as pd
 import torch
 
 from devinterp_core import dln
+from devinterp_core.companion.criteria import Measured
 from devinterp_core.companion.estimates import row_of
 from devinterp_core.sampler import DivergenceError, sample, sample_many
 from devinterp_core.sampler.curvature import largest_curvature
 from devinterp_core.sampler.target import make_target
 
+USABLE = {"1K": 99, "10K": 100, "100K": 100, "1M": 99, "10M": 93, "100M": 54}  # runs of the published result files
 SAMPLERS = ("co-scaled", "plain", "calibrated")
 
 
@@ -117,3 +119,23 @@ def rescaling_sweep(
                 rows.append(label | {"estimate": math.nan, "low": math.nan, "high": math.nan})
     kept = pd.DataFrame(rows)
     return kept[kept["scale"].isin(factors)].sort_values(["sampler", "scale"])
+
+
+def multiplicities(num_architectures: int, *, seed: int) -> tuple[pd.DataFrame, pd.DataFrame, Measured]:
+    """Multiplicities of random architectures, with the classes weighted by the published numbers of usable runs.
+
+    Args:
+        num_architectures: of each class.
+        seed: as of `dln.multiplicity_shares`.
+
+    Returns:
+        `dln.multiplicity_shares`; `multiplicity` and weighted `share`; the weighted share of multiplicity 1 with its
+        normal 95 % interval.
+    """
+    shares = dln.multiplicity_shares(num_architectures, seed=seed)
+    weights = pd.Series(USABLE) / sum(USABLE.values())
+    table = shares.pivot(index="class", columns="multiplicity", values="share").fillna(0)
+    weighted = table.mul(weights, axis=0).sum()
+    half = 1.96 * math.sqrt((weights**2 * table[1] * (1 - table[1])).sum() / num_architectures)
+    one = float(weighted[1])
+    return shares, weighted.rename("share").reset_index(), Measured(one, (one - half, one + half), "95 %, normal")
