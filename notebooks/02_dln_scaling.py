@@ -19,8 +19,34 @@
 # 2. Where does the rest come from: from the *posterior*, which is local and at a finite $n\beta$, or from the
 #    *chain*, which should sample that posterior and may not get there?
 #
-# The second question can be answered here because the conditional posterior of each layer is Gaussian, so that exact
-# draws are possible.
+# ```{glue:figure} fig-dln-estimated-true
+# :name: fig-dln-estimated-true
+# :alt: Two log-log scatter plots of estimated against true learning coefficient. The points of class 1K lie along the
+# :  identity line, but for one of the exact draws, which lies above it with a bar that leaves the frame. Some of
+# :  the gradient chains in classes 10K and 100K lie well off it; the right plot, of exact draws, has no points of
+# :  class 100K. Grey crosses at half the number of parameters lie far above.
+#
+# **In class 1K gradient chains are mostly near the truth.** Estimated against true learning coefficient of random deep
+# linear networks, one point a network; the line is the identity. Left: gradient chains from the true parameter at the
+# paper's temperature and localiser ({glue:text}`num_chains` chains of up to {glue:text}`longest` steps, the first half
+# discarded). Right: exact draws at the larger $n\beta$, without class
+# `100K`. Bars are nominal 95 % intervals. Crosses mark half the number of parameters of each network, what
+# a regular model would have.
+# ```
+# % rests on: Median absolute relative error of gradient chains in class 1K at most
+# % rests on: Gradient chains with a step size by curvature are closer to the truth
+# % rests on: Median absolute relative error of exact draws, large $n\beta$ in class 1K
+# % rests on: Median absolute relative error of exact draws, large $n\beta$ in class 10K
+#
+# **What was found.** In class 1K gradient chains with a step size by curvature err by
+# {glue:text}`error_gradient_1K:.1f` % (median), and are closer to the truth than the published protocol on
+# {glue:text}`closer` networks. Exact draws at a larger $n\beta$ err by {glue:text}`error_limit_1K:.1f` % there and by
+# {glue:text}`error_limit_10K:.1f` % in class 10K: the posterior gives the coefficient, and what is missing is the
+# chain's. The paper reports no single number to stand beside these.
+#
+# That the two can be told apart is owed to what a deep linear network has and no other network: the conditional
+# posterior of each layer is Gaussian, so exact draws are possible. Further figures show relative errors by class,
+# what the localiser $\gamma$ does, the rescaling symmetry with its trap, and the multiplicities.
 
 # %% tags=["hide-input", "parameters"]
 seed: int = 0  # random seed of networks, data and chains
@@ -135,22 +161,6 @@ known = networks[["class", "network", "truth", "parameters"]]
 figures.show("fig-dln-estimated-true", drawings.estimated_true, estimates=chains, networks=known)
 
 # %% [markdown]
-# ```{glue:figure} fig-dln-estimated-true
-# :name: fig-dln-estimated-true
-# :alt: Two log-log scatter plots of estimated against true learning coefficient. The points of class 1K lie along the
-# :  identity line, but for one of the exact draws, which lies above it with a bar that leaves the frame. Some of
-# :  the gradient chains in classes 10K and 100K lie well off it; the right plot, of exact draws, has no points of
-# :  class 100K. Grey crosses at half the number of parameters lie far above.
-#
-# **In class 1K gradient chains are mostly near the truth.** Estimated against true learning coefficient of random deep
-# linear networks, one point a network; the line is the identity. Left: gradient chains from the true parameter at the
-# paper's temperature and localiser ({glue:text}`num_chains` chains of up to {glue:text}`longest` steps, the first half
-# discarded). Right: exact draws at the larger $n\beta$, without class
-# `100K`. Bars are nominal 95 % intervals. Crosses mark half the number of parameters of each network, what
-# a regular model would have.
-# ```
-# % rests on: Median absolute relative error of gradient chains in class 1K at most
-#
 # ## Relative errors by class
 #
 # The paper reports no single number. Its protocol, recorded from one run on the networks of class 1K, is the
@@ -193,7 +203,7 @@ if len(pairs):
         "Gradient chains with a step size by curvature are closer to the truth than the published protocol on more "
         "than half of the networks", paper="the published protocol", kind="own",
         found=Measured(f"{closer} of {len(pairs)} networks of class 1K", tuple(share), "95 %, Clopper-Pearson"),
-        asks=criteria.at_least(0.5), how="the same networks, protocol as recorded; the interval of the share, as in a "
+        asks=criteria.above(0.5), how="the same networks, protocol as recorded; the interval of the share, as in a "
         "sign test; put in place of thresholds at a referee's demand",
     )  # fmt: skip
 for name, bound in (("1K", 4), ("10K", 6)):
@@ -500,6 +510,13 @@ sheet.claim(
 sheet.verdicts()
 
 # %% [markdown]
+# ## What it means, and what is open
+#
+# Where the truth is known the estimate is as good as the chain: exact draws leave a fraction of a per cent, chains
+# that have agreed a few, and chains that have not agreed say so by their R-hat, mostly. What is open is the scale:
+# above class 1K the gradient chains of this page are too short for deep networks, and nothing here bears on
+# [$10^8$]{.paper} parameters.
+#
 # ## Claims
 
 # %% tags=["hide-input"]

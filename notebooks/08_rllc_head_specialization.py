@@ -18,6 +18,25 @@
 #    opposite.
 # 3. What does the wrLLC measure that simpler numbers, such as the trace of the Hessian, do not?
 #
+# ```{glue:figure} fig-rllc-curves
+# :name: fig-rllc-curves
+# :alt: Left and middle, curves of refined learning coefficients that rise and spread with training, highest in layer
+# :  zero. Right, stacked bars of the roles of each head.
+#
+# **wrLLC of every head along training**, layer 0 (left) and layer 1 (middle), coloured by what the trained head is for
+# (role by ablation); one line a head, solid for seed 0, dashed for seed 1; bars: one standard error; the vertical axes
+# differ. Right: mean rise of the loss for a token of each role when the head is ablated, as shares of their sum (where
+# ablation lowers a loss, it counts as zero); labels: seed, layer:head.
+# ```
+# % rests on: The more rules the language has, the higher the wrLLC
+# % rests on: The text model: within a layer the wrLLC grows with the loss by ablation
+# % rests on: The text model: on code the induction heads are above
+#
+# **What was found.** In the synthetic language eight heads a model are too few: within a layer nearly every question
+# is undecided. Over a recorded sweep the wrLLC of multigram heads rises with the number of rules. In a model of text,
+# within a layer, the wrLLC grows with the loss by ablation, and on code the induction heads are above the others; on
+# its own data they are above them too, where the paper has them below.
+#
 # In the synthetic language of the [last chapter](07_language_model_development.ipynb) every token comes with the rule
 # that made it, so that what a head is for, and how many multigrams depend on it, is counted and not estimated. Then
 # come a sweep over how much there is to memorise, and a model of real text.
@@ -162,17 +181,6 @@ shares = behaviour[["seed", "head", *behaviour.filter(like="share ")]]
 figures.show("fig-rllc-curves", drawings.curves, curves=curves[kept], shares=shares)
 
 # %% [markdown]
-# ```{glue:figure} fig-rllc-curves
-# :name: fig-rllc-curves
-# :alt: Left and middle, curves of refined learning coefficients that rise and spread with training, highest in layer
-# :  zero. Right, stacked bars of the roles of each head.
-#
-# **wrLLC of every head along training**, layer 0 (left) and layer 1 (middle), coloured by what the trained head is for
-# (role by ablation); one line a head, solid for seed 0, dashed for seed 1; bars: one standard error; the vertical axes
-# differ. Right: mean rise of the loss for a token of each role when the head is ablated, as shares of their sum (where
-# ablation lowers a loss, it counts as zero); labels: seed, layer:head.
-# ```
-#
 # K-means on the curves, with as many clusters as there are roles, agrees with the roles by an adjusted Rand index of
 # {glue:text}`agreement_0:.2f` in layer 0 and {glue:text}`agreement_1:.2f` in layer 1; of random relabellings shares of
 # {glue:text}`chance_0:.2f` and {glue:text}`chance_1:.2f` do as well. In the paper clusters match the head types. So few
@@ -501,6 +509,12 @@ sheet.verdicts()
 # furthest above. Two heads of layer 0 rise with it. Ablating that induction head changes the loss by
 # {glue:text}`induction_prose:.3f` nats a token on held-out prose and by {glue:text}`induction_code:.3f` on code: prose
 # that repeats no passage gains nothing by it.
+#
+# ## What it means, and what is open
+#
+# At the paper's temperature a wrLLC of these models is close to a curvature, and follows what a head is worth to the
+# loss. Whether it knows more than that, such as what a head is for, needs more heads in a layer than eight, or many
+# models of one kind; a run at the paper's scale waits for a GPU.
 #
 # ## Claims
 #
