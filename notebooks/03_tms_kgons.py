@@ -429,7 +429,5 @@ sheet.finish()
 #
 # ```
 # python -m devinterp_core.companion run 03_tms_kgons -p num_features 8 -p smaller "[7]"
-# python -m devinterp_core.companion run 03_tms_kgons -p bias_scales "[0.3, 1.0]" -p num_runs 120
-# python -m devinterp_core.companion run 03_tms_kgons -p table_samples 500000 -p table_batch_size 1024
 # python -m devinterp_core.companion run 03_tms_kgons -f notebooks/params/03_tms_kgons.paper.yaml
 # ```

@@ -221,8 +221,8 @@ figures.show("fig-transient-d8", drawings.at_dimension, **at)
 # Here a handful of tasks already covers the directions, and dMMSE is not far from ridge.
 
 # %% tags=["hide-input", "remove-output"]
-flat = [each[each.source != DEEP] for each in (everything, rises, means)]
-figures.show("fig-transient-curves", drawings.losses, curves=flat[0])
+flat = everything[everything.source != DEEP]
+figures.show("fig-transient-curves", drawings.losses, curves=flat)
 
 # %% [markdown]
 # ```{glue:figure} fig-transient-curves
@@ -240,7 +240,7 @@ figures.show("fig-transient-curves", drawings.losses, curves=flat[0])
 # ```
 
 # %% tags=["hide-input", "remove-output"]
-figures.show("fig-transient-distances", drawings.distances, curves=flat[0])
+figures.show("fig-transient-distances", drawings.distances, curves=flat)
 
 # %% [markdown]
 # ```{glue:figure} fig-transient-distances
@@ -255,24 +255,7 @@ figures.show("fig-transient-distances", drawings.distances, curves=flat[0])
 # lines: recorded run. Vertical lines: critical steps, one for each seed. For $M = \infty$ the two predictors are one.
 # ```
 
-# %% tags=["hide-input", "remove-output"]
-shares = flat[1].assign(critical_share_of_training=flat[1].critical_step / flat[1].last_step)
-figures.show("fig-transient-rise", drawings.rise, rises=shares, means=flat[2])
-
 # %% [markdown]
-# ```{glue:figure} fig-transient-rise
-# :name: fig-transient-rise
-# :alt: Left, dots with error bars of the relative rise against the number of tasks; it is largest for four tasks,
-# :  single models reach six per cent at eight, and it is about zero for more, one model excepted. Right, the
-# :  critical step as a share of training; it is near one from thirty-two tasks on.
-#
-# **How large is the rise?** Left: cross-fitted rise of the out-of-distribution loss after its minimum, over the
-# minimum; open marks are single models, bars 95-percent intervals over seeds (Student's t) where there are three or
-# more, otherwise the range. Dotted line: the bound above which a claim calls it a rise. Right: critical step as a share
-# of training. Circles: this run; squares: recorded run. Grey bands: the paper's transient range of $M$, for its larger
-# dimension.
-# ```
-#
 # ## By the number of tasks
 #
 # The table has, for each run and $M$, means over seeds with the interval that decides the claims on means below it: of
@@ -441,8 +424,6 @@ sheet.finish()
 #
 # ```
 # python -m devinterp_core.companion run 06_transient_ridge -p num_tasks "[8]" -p num_seeds 8
-# python -m devinterp_core.companion run 06_transient_ridge -p num_tasks "[16, 0]" -p num_steps 16000
-# python -m devinterp_core.companion run 06_transient_ridge -p width 64 -p learning_rate 3e-3 -p num_seeds 1
 # python -m devinterp_core.companion run 06_transient_ridge -f notebooks/params/06_transient_ridge.recorded.yaml
 # python -m devinterp_core.companion run 06_transient_ridge -f notebooks/params/06_transient_ridge.paper.yaml
 # ```

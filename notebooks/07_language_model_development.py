@@ -94,7 +94,7 @@ from devinterp_core.companion import claims, dynamics, figures, glued, output, p
 from devinterp_core.companion.drawings import language_model_development as drawings
 from devinterp_core.companion.recorded import recorded_text_run
 from devinterp_core.companion.recorded_tables import recorded_path, recorded_tables
-from devinterp_core.companion.studies import language_claims
+from devinterp_core.companion.studies import language_claims, language_stages
 from devinterp_core.companion.studies.text_training import train_on_text
 from devinterp_core.heads import along_training, probes, repeated_random_tokens
 from devinterp_core.llc import coefficient_table
@@ -243,17 +243,8 @@ glued.numbers(
 )  # fmt: skip
 
 # %% tags=["hide-input", "remove-output"]
-long = pd.concat([curves.assign(quantity="loss", value=curves.loss), llc.assign(quantity="llc", value=llc.llc)])
-tables = {name: trajectory.stage_table(each, curves[curves.world == name]) for name, each in found.items()}
-paper_stages = pd.read_csv(reference / "language_stages.csv")
-tables["paper"] = paper_stages.assign(start=[100, *paper_stages.end[:-1]])
-smooth = {name: trajectory.curve_table(each) for name, each in found.items()}
-stages, smooth = (pd.concat(parts, names=["world"]).reset_index(level="world") for parts in (tables, smooth))
-figures.show(
-    "fig-language-stages", drawings.stages, curves=long[["world", "quantity", "step", "seed", "value"]], smooth=smooth,
-    stages=stages[["world", "type", "start", "end"]],
-    paper=pd.read_csv(reference / "language_curves.csv")[["step", "loss", "llc"]],
-)  # fmt: skip
+stages = language_stages.beside_the_paper(curves, llc, found)
+figures.show("fig-language-stages", drawings.stages, **stages)
 
 # %% tags=["hide-input"]
 for name, title in titles.items():
@@ -272,16 +263,8 @@ sheet.verdicts()
 
 # %% tags=["hide-input"]
 moments = skill_table(curves, heads, bigrams)
-words = {
-    "bigrams": "bigrams, step", "positions": "positions, step", "ngrams": "3-grams, step",
-    "previous_token_1": "previous token, layer 1, step", "previous_token_0": "previous token, layer 0, step",
-    "in_context": "in-context score, step", "prefix_matching_1": "prefix matching, layer 1, step",
-    "bigram_gap": "lowest bigram score above the entropy, nats", "final_gap": "positional gap at the end, nats",
-    "final_in_context": "in-context score at the end, nats", "final_prefix_matching_1": "prefix matching at the end",
-}  # fmt: skip
-heading = [f"{row.world}, seed {row.seed}" for row in moments.itertuples()]
 by_world = {name: moments[moments.world == name] for name in titles}
-moments[list(words)].rename(columns=words).set_axis(heading).round(2).transpose()
+language_stages.skills_in_words(moments)
 
 # %% tags=["hide-input", "remove-output"]
 figures.show("fig-language-behaviour", drawings.behaviour, curves=curves, entropy=bigrams)
@@ -446,9 +429,6 @@ sheet.finish()
 #
 # ```
 # python -m devinterp_core.companion run 07_language_model_development -p num_trigram_rules 1000 -p num_steps 10000
-# python -m devinterp_core.companion run 07_language_model_development -p llc_n_beta 100.0 -p llc_localization 50.0
-# python -m devinterp_core.companion run 07_language_model_development \
-#     -f notebooks/params/07_language_model_development.recorded.yaml
 # python -m devinterp_core.companion run 07_language_model_development \
 #     -f notebooks/params/07_language_model_development.paper.yaml
 # ```

@@ -63,8 +63,9 @@ def means_by_tasks(frame: pd.DataFrame, heads: Mapping[str, str]) -> Styler:
 def _with_interval(values: pd.Series) -> str:
     if values.isna().any():
         return ""
-    low, high = intervals.over_seeds(values)
-    return f"{values.mean():.2f} ({low:.2f} to {high:.2f})"
+    ends = values.mean(), *intervals.over_seeds(values)
+    digits = 2 if abs(ends[0]) >= 0.1 else 3
+    return "{:.{d}f} ({:.{d}f} to {:.{d}f})".format(*ends, d=digits)
 
 
 def _formatter(places: int | None):

@@ -115,31 +115,6 @@ def distances(curves: pd.DataFrame) -> Figure:
     return fig
 
 
-def rise(rises: pd.DataFrame, means: pd.DataFrame) -> Figure:
-    """Rise of the loss after its minimum, and where in training the minimum lies, of several runs.
-
-    Args:
-        rises: `source`, `num_tasks`, `relative_rise`, `critical_share_of_training` of each model.
-        means: `source`, `num_tasks`, `value`, `low`, `high` of the rise, `bound` above which it is called one.
-    """
-    fig, (left, right) = plt.subplots(1, 2, figsize=figures.size("double", 0.42))
-    sources, counts = list(dict.fromkeys(rises["source"])), _ordered(means["num_tasks"])
-    for offset, (source, marker, color) in enumerate(zip(sources, "os^", CYCLE, strict=False)):
-        own, mean = rises[rises["source"] == source], means[means["source"] == source]
-        x = _places(own, counts) + 0.24 * offset - 0.12
-        left.plot(x, own["relative_rise"], marker, ms=4, mfc="white", color=color)
-        right.plot(x, own["critical_share_of_training"], marker, ms=4, mfc="white", color=color, label=source)
-        x = _places(mean, counts) + 0.24 * offset - 0.02
-        marks.bars(left, x, mean, color=color, marker=marker)
-    inside = [place for place, count in enumerate(counts) if PAPER[0] <= count <= PAPER[1]]
-    for ax in (left, right) if inside else ():
-        ax.axvspan(min(inside) - 0.45, max(inside) + 0.45, color=COLORS["grey"], alpha=0.15, lw=0)
-    _rise_axis(left, counts, means["bound"].iloc[0])
-    _tasks_axis(right, counts)
-    right.set(ylabel="critical step / all steps", ylim=(0, 1.05))
-    right.legend(loc="lower right")
-    return fig
-
 
 def plane(plane: pd.DataFrame) -> Figure:
     """Trajectories in two joint principal components of the predictions, a panel for each run.
