@@ -19,11 +19,17 @@ PYTHON = re.compile(r"(python|py|\{code-block\} python|\{code\} python)\b")
 
 
 def snippets(text):
-    """The Python snippets of a page, in order, each with its line, without those that are marked."""
+    """The Python snippets of a page, in order, each with its line, without those that are marked.
+
+    Blocks of other kinds are looked into: a snippet may stand in a box that folds.
+    """
     found = []
     for block in FENCE.finditer(text):
         above = text[: block.start()].rstrip().rpartition("\n")[2]
-        if PYTHON.match(block["kind"].strip()) and not NOT_RUN.search(above):
+        if block["fence"].startswith(":"):
+            before = text[: block.start("code")].count("\n")
+            found += [(before + line, code) for line, code in snippets(block["code"])]
+        elif PYTHON.match(block["kind"].strip()) and not NOT_RUN.search(above):
             found.append((text[: block.start("code")].count("\n"), block["code"]))
     return found
 
