@@ -47,6 +47,10 @@ def monomial_learning_coefficient(
         ValueError: as `monomial`; other numbers of powers of the prior, negative ones.
 
     Reference: Watanabe (2009), normal crossings.
+
+    Example:
+        >>> monomial_learning_coefficient((1, 2))
+        (Fraction(1, 4), 1)
     """
     monomial(powers)
     own = [0] * len(powers) if prior_powers is None else list(prior_powers)
@@ -209,6 +213,11 @@ def linear_regression(
 
     Raises:
         ValueError: fewer samples than inputs, which leave the minimum undetermined.
+
+    Example:
+        >>> model, (x, y) = linear_regression(3, num_samples=100, seed=0)
+        >>> x.shape, y.shape
+        (torch.Size([100, 3]), torch.Size([100, 1]))
     """
     if not 0 < num_inputs <= num_samples:
         raise ValueError(f"need 0 < num_inputs <= num_samples, got {num_inputs} and {num_samples}")
@@ -221,5 +230,11 @@ def linear_regression(
 
 
 def linear_regression_loss(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Float[Tensor, " batch"]:
-    r"""Per-sample negative log-likelihood $(y - f(x))^2 / 2$ of unit noise, summed over the outputs."""
+    r"""Per-sample negative log-likelihood $(y - f(x))^2 / 2$ of unit noise, summed over the outputs.
+
+    Example:
+        >>> model, data = linear_regression(3, num_samples=100, seed=0)
+        >>> linear_regression_loss(model, data).shape
+        torch.Size([100])
+    """
     return (model(batch[0]) - batch[1]).square().sum(1) / 2

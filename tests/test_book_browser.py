@@ -103,6 +103,8 @@ def visit(browser, site, name):
         content = page.evaluate(
             """() => ({
                 url: location.href,
+                height: document.documentElement.scrollHeight,
+                functions: document.querySelectorAll('#pst-page-toc-nav a[href^="#devinterp_core"]').length,
                 images: [...document.images].map(
                     i => ({src: i.currentSrc || i.src, alt: i.alt, width: i.naturalWidth})),
                 links: [...document.querySelectorAll('a[href]')].map(a => a.href),
@@ -188,6 +190,13 @@ def test_each_page_has_one_title(visits):
     for name, visit in each(visits):
         if name not in NOT_WRITTEN_BY_US | {"index.html"}:
             assert visit["headings"] == 1, name
+
+
+def test_pages_of_the_api_are_short_and_list_their_functions(visits):
+    pages = {name: visit for name, visit in each(visits) if name.startswith("book/api/")}
+    assert len(pages) >= 18
+    assert not {name: visit["height"] for name, visit in pages.items() if visit["height"] > 15_000}
+    assert not [name for name, visit in pages.items() if not visit["functions"]]
 
 
 def test_search_finds_a_word(visits):

@@ -5,6 +5,7 @@ the environment. Without it there are no buttons. The theme's own would point to
 """
 
 import os
+import re
 from urllib.parse import quote, urlsplit
 
 from devinterp_core.companion.repository import VARIABLE
@@ -52,7 +53,8 @@ def buttons(address: str, pagename: str, title: str) -> list[dict]:
 def add_buttons(app, pagename: str, templatename: str, context: dict, doctree) -> None:
     """Put the buttons before those of the theme."""
     if doctree is not None and "header_buttons" in context:
-        found = buttons(os.environ.get(VARIABLE, ""), pagename, context.get("title", pagename))
+        title = re.sub(r"<[^>]*>", "", context.get("title", pagename))
+        found = buttons(os.environ.get(VARIABLE, ""), pagename, title)
         context["header_buttons"][:0] = found
 
 

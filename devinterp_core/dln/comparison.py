@@ -23,6 +23,11 @@ def network_table(classes: Sequence[str], counts: Sequence[int], *, seed: int) -
     Raises:
         ValueError: other numbers of counts than of classes.
         KeyError: an unknown class.
+
+    Example:
+        >>> table = network_table(["1K"], [2], seed=0)
+        >>> len(table)
+        2
     """
     rows = []
     for name, count in zip(classes, counts, strict=True):

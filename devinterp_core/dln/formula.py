@@ -34,6 +34,10 @@ def learning_coefficient(widths: Iterable[SupportsIndex], rank: SupportsIndex) -
         TypeError: if a width or the rank is no integer.
 
     Reference: Aoyagi (2024), Neural Networks 172; with $\Delta_s$ for $M^{(s)}$, Furman and Lau (2024), Thm. B.1.
+
+    Example:
+        >>> learning_coefficient((3, 2, 3), rank=1)
+        (Fraction(7, 2), 2)
     """
     # Python's integers, which do not overflow
     widths, rank = [operator.index(width) for width in widths], operator.index(rank)
@@ -78,6 +82,10 @@ def reduced_rank_learning_coefficient(
         ValueError: if the rank exceeds the smallest of the three sizes or is negative.
 
     Reference: Aoyagi and Watanabe (2005), Neural Networks 18, Main Theorem.
+
+    Example:
+        >>> reduced_rank_learning_coefficient(inputs=3, hidden=2, outputs=3, rank=1)
+        (Fraction(7, 2), 2)
     """
     inputs, hidden, outputs, rank = map(operator.index, (inputs, hidden, outputs, rank))
     if not 0 <= rank <= min(inputs, hidden, outputs):
@@ -115,6 +123,10 @@ def three_layer_local_coefficient(widths: Sequence[SupportsIndex], layer_ranks: 
         TypeError: no integers.
 
     Reference: derived here; agrees with exact draws at a narrow localiser (`tests/test_dln.py`).
+
+    Example:
+        >>> three_layer_local_coefficient((3, 2, 2, 3), layer_ranks=(2, 1, 1))
+        Fraction(3, 1)
     """
     sizes, ranks = [operator.index(width) for width in widths], [operator.index(rank) for rank in layer_ranks]
     if len(sizes) != 4 or len(ranks) != 3:

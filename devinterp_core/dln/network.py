@@ -48,6 +48,11 @@ def most_singular_network(inputs: int, hidden: int, outputs: int, rank: int) -> 
 
     Raises:
         ValueError: a rank that the sizes do not allow.
+
+    Example:
+        >>> network = most_singular_network(inputs=3, hidden=2, outputs=3, rank=1)
+        >>> [tuple(weight.shape) for weight in network.parameters()]
+        [(2, 3), (3, 2)]
     """
     if not 0 <= rank <= min(inputs, hidden, outputs):
         raise ValueError(f"rank {rank} is impossible for sizes {(inputs, hidden, outputs)}")
@@ -66,7 +71,13 @@ def squared_error(
 def uniform_data(
     model: DeepLinearNetwork, num_samples: int, *, seed: int
 ) -> tuple[Float[Tensor, "samples inputs"], Float[Tensor, "samples outputs"]]:
-    """The paper's data set: inputs uniform on $[-10, 10]^d$, targets the network's own outputs, without noise."""
+    """The paper's data set: inputs uniform on $[-10, 10]^d$, targets the network's own outputs, without noise.
+
+    Example:
+        >>> x, y = uniform_data(most_singular_network(3, 2, 3, rank=1), num_samples=10, seed=0)
+        >>> x.shape, y.shape
+        (torch.Size([10, 3]), torch.Size([10, 3]))
+    """
     weight = model.layers[0]
     generator = torch.Generator().manual_seed(seed)
     inputs = torch.rand(num_samples, weight.shape[1], generator=generator, dtype=weight.dtype)

@@ -41,7 +41,12 @@ def redundant_relu_network(
 
 
 def layer_scales(scale: float) -> dict[str, float]:
-    """Factor of each parameter of a `redundant_relu_network` when its hidden layer is scaled by `scale`."""
+    """Factor of each parameter of a `redundant_relu_network` when its hidden layer is scaled by `scale`.
+
+    Example:
+        >>> layer_scales(10.0)
+        {'0.weight': 10.0, '0.bias': 10.0, '2.weight': 0.1, '2.bias': 1.0}
+    """
     if not 0 < scale < float("inf"):
         raise ValueError(f"scale must be positive and finite, got {scale}")
     return {"0.weight": scale, "0.bias": scale, "2.weight": 1 / scale, "2.bias": 1.0}

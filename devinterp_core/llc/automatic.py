@@ -69,6 +69,14 @@ def estimate_llc(
     Raises:
         ValueError: bad input, as `sample`; `relative_error` outside (0, 1); `max_steps` below 2000.
         DivergenceError: if chains diverge at every step size.
+
+    Example:
+        >>> from devinterp_core import potentials
+        >>> model, data = potentials.linear_regression(4, num_samples=1000, seed=0)
+        >>> loss = potentials.linear_regression_loss
+        >>> estimate = estimate_llc(model, data, loss, progress=False)
+        >>> estimate.converged, round(estimate.mean)
+        (True, 2)
     """
     if not 0 < relative_error < 1:
         raise ValueError(f"relative_error must lie between 0 and 1, got {relative_error}")

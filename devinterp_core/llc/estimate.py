@@ -141,6 +141,18 @@ def local_learning_coefficient(draws: xarray.Dataset, discard: float = 0.0) -> L
             are of several models or components.
 
     Reference: Lau et al. (2025), definition of the estimator; Vehtari et al. (2021), R-hat and effective sample size.
+
+    Example:
+        >>> from devinterp_core import potentials
+        >>> from devinterp_core.sampler import sample
+        >>> model, data = potentials.linear_regression(4, num_samples=1000, seed=0)
+        >>> loss = potentials.linear_regression_loss
+        >>> draws = sample(model, data, loss, step_size=0.003, num_chains=8, num_draws=500, num_burnin=100,
+        ...                method="mala", progress=False)
+        >>> estimate = local_learning_coefficient(draws)
+        >>> low, high = estimate.interval()
+        >>> low < 2 < high  # d / 2
+        True
     """
     if not isinstance(draws, xarray.Dataset) or not {"loss_difference", "diverged", "virial"} <= set(draws):
         raise TypeError(f"draws must be a Dataset as sample returns it, got {type(draws).__name__}")

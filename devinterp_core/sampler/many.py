@@ -60,6 +60,14 @@ def sample_many(
         ValueError: as in `sample`; no models, models that differ in more than their parameters, or data sets of
             different shapes.
         DivergenceError: if every chain of every model diverged; otherwise the flags tell.
+
+    Example:
+        >>> from devinterp_core import potentials
+        >>> model, data = potentials.linear_regression(4, num_samples=1000, seed=0)
+        >>> loss = potentials.linear_regression_loss
+        >>> draws = sample_many([model, model], data, loss, step_size=0.01, num_chains=4, num_draws=20, progress=False)
+        >>> draws.loss_difference.dims, draws.loss_difference.shape
+        (('model', 'chain', 'draw'), (2, 4, 20))
     """
     if not models:
         raise ValueError("no models to sample")

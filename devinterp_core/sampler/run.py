@@ -103,6 +103,14 @@ def sample(
         DivergenceError: if every chain diverged.
 
     Reference: Lau et al. (2025), the estimator; Welling & Teh (2011), SGLD.
+
+    Example:
+        >>> from devinterp_core import potentials
+        >>> model, data = potentials.linear_regression(3, num_samples=100, seed=0)
+        >>> loss = potentials.linear_regression_loss
+        >>> draws = sample(model, data, loss, step_size=0.01, num_chains=4, num_draws=50, progress=False)
+        >>> dict(draws.sizes)
+        {'chain': 4, 'draw': 50, 'burnin': 0}
     """
     run = Settings(
         step_size=step_size, num_chains=num_chains, num_draws=num_draws, num_burnin=num_burnin,

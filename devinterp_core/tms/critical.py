@@ -35,6 +35,11 @@ def kgon_length_and_bias(k: int) -> tuple[float, float]:
         ValueError: if `k < 2`, or the equations have no solution (as for k = 9, 10, 11, 13).
 
     Reference: Chen et al. (2023), appendix E.1.
+
+    Example:
+        >>> length, bias = kgon_length_and_bias(5)
+        >>> print(f"{length:.4f} {bias:.4f}")
+        1.1705 -0.2823
     """
     if k < 2:
         raise ValueError(f"a k-gon needs k >= 2, got {k}")
@@ -93,6 +98,11 @@ def kgon(
         ValueError: if there is no such critical point.
 
     Reference: Chen et al. (2023), section 3.1 and appendix A.
+
+    Example:
+        >>> W, b = kgon(5, num_features=6)
+        >>> W.shape, round(float(b[0]), 4)
+        (torch.Size([2, 6]), -0.2823)
     """
     if not 0 <= num_positive <= num_features - k:
         limits = f"0..{num_features - k} for k = {k} of {num_features} features"
@@ -113,7 +123,12 @@ def kgon(
 
 
 def level_label(k: int, num_positive: int = 0, num_negative: int = 0) -> str:
-    r"""Name of a critical point in the notation of the paper, as mathtext: $4^{2+,-}$ for k=4, sigma=2, phi=1."""
+    r"""Name of a critical point in the notation of the paper, as mathtext: $4^{2+,-}$ for k=4, sigma=2, phi=1.
+
+    Example:
+        >>> level_label(4, num_positive=2, num_negative=1)
+        '$4^{2+,-}$'
+    """
     counts = ((num_positive, "+"), (num_negative, "-"))
     signs = [f"{'' if count == 1 else count}{sign}" for count, sign in counts if count]
     return f"${k}^{{{','.join(signs)}}}$" if signs else f"${k}$"
@@ -133,6 +148,10 @@ def critical_levels(num_features: int) -> pd.DataFrame:
         ValueError: if `num_features < 4`.
 
     Reference: Chen et al. (2023), appendix A.
+
+    Example:
+        >>> critical_levels(6).loss.round(4).tolist()[-3:]
+        [0.0687, 0.0618, 0.0482]
     """
     if num_features < 4:
         raise ValueError(f"num_features must be at least 4, got {num_features}")

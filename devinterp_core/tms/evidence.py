@@ -49,6 +49,10 @@ def critical_learning_coefficient(k: int, num_features: int, num_positive: int =
         ValueError: if `k` is 4 (the loss has no second derivative there) or the k-gon does not exist.
 
     Reference: Chen et al. (2023), section 3 and appendix A; $(3k - 1)/2$ for the k-gons without positive biases.
+
+    Example:
+        >>> critical_learning_coefficient(5, num_features=6)
+        7.0
     """
     if k <= 4:
         raise ValueError(f"at {k}-gons the loss is not twice differentiable: half the rank of a Hessian says nothing")
@@ -68,6 +72,10 @@ def leading_free_energy(k: int, num_features: int, n: float, num_positive: int =
         ValueError: as `critical_learning_coefficient`.
 
     Reference: Chen et al. (2023), section 4.
+
+    Example:
+        >>> round(leading_free_energy(5, num_features=6, n=1000), 2)
+        120.72
     """
     W, b = kgon(k, num_features, num_positive)
     penalty = (W.square().sum() + b[: k + num_positive].square().sum()).item() / 2

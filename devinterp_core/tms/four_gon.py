@@ -27,6 +27,10 @@ def four_gon_coefficient(num_features: int, num_positive: int = 0) -> float:
 
     Raises:
         ValueError: if there is no such critical point.
+
+    Example:
+        >>> four_gon_coefficient(4)
+        5.5
     """
     if num_features < 4 or not 0 <= num_positive <= num_features - 4:
         raise ValueError(f"there is no 4-gon of {num_features} features with {num_positive} positive biases")

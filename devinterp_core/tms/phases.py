@@ -69,6 +69,12 @@ def classify(W: Float[Tensor, "*batch hidden features"], b: Float[Tensor, "*batc
         ValueError: if the shapes do not match, $W$ does not have two rows, or a number is not finite.
 
     Reference: Chen et al. (2023), sections 3.1 and 4.
+
+    Example:
+        >>> from devinterp_core.tms import kgon
+        >>> W, b = kgon(5, num_features=6)
+        >>> int(classify(W, b).k)
+        5
     """
     if W.shape[:-2] != b.shape[:-1] or W.shape[-1] != b.shape[-1]:
         raise ValueError(f"W of shape {tuple(W.shape)} does not match b of shape {tuple(b.shape)}")
@@ -119,6 +125,11 @@ def nearest_level(loss: np.ndarray, levels: np.ndarray) -> tuple[np.ndarray, np.
 
     Raises:
         ValueError: if there are no levels, or a loss or a level is NaN.
+
+    Example:
+        >>> level, distance = nearest_level(np.array([0.07, 0.05]), np.array([0.0687, 0.0482]))
+        >>> level.tolist(), distance.round(4).tolist()
+        ([0, 1], [0.0013, 0.0018])
     """
     loss, levels = 1.0 * np.asarray(loss), 1.0 * np.asarray(levels)  # unsigned integers have no differences
     if levels.size == 0:

@@ -105,6 +105,11 @@ def population_loss(
         ValueError: if the shapes of `W` and `b` do not match, or they are complex.
 
     Reference: Chen et al. (2023), Lemma 3.1.
+
+    Example:
+        >>> from devinterp_core.tms import kgon
+        >>> round(float(population_loss(*kgon(6, num_features=6))), 5)
+        0.04819
     """
     if W.shape[:-2] != b.shape[:-1] or W.shape[-1] != b.shape[-1]:
         needed = (*W.shape[:-2], W.shape[-1])
@@ -137,7 +142,13 @@ def population_loss(
 
 
 def gradient_norm(W: Float[Tensor, "hidden features"], b: Float[Tensor, "features"]) -> float:
-    r"""$\lVert \nabla L \rVert$ of the population loss over all weights and biases of one parameter, by autograd."""
+    r"""$\lVert \nabla L \rVert$ of the population loss over all weights and biases of one parameter, by autograd.
+
+    Example:
+        >>> from devinterp_core.tms import kgon
+        >>> gradient_norm(*kgon(6, num_features=6)) < 1e-12
+        True
+    """
     W, b = W.detach().requires_grad_(), b.detach().requires_grad_()
     gradients = torch.autograd.grad(population_loss(W, b), (W, b))
     return torch.cat([gradient.flatten() for gradient in gradients]).norm().item()

@@ -81,6 +81,27 @@ def train(
             that of the model; a stream for another number of models or for fewer steps; a damaged file in the cache
             (all before any step is taken); a model whose loss or parameters are not finite.
         OSError: a cache folder that cannot be written (before any step is taken).
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from dataclasses import dataclass
+        >>> import torch
+        >>> from devinterp_core.train import TrainingSettings
+        >>> @dataclass
+        ... class Lines:
+        ...     num_models: int = 2
+        ...
+        ...     def __call__(self, step):
+        ...         x = torch.randn(2, 8, 1, generator=torch.Generator().manual_seed(step))
+        ...         return x, 3 * x
+        >>> loss = lambda model, batch: (model(batch[0]) - batch[1]).square().sum(dim=1)
+        >>> models = [torch.nn.Linear(1, 1) for _ in range(2)]
+        >>> settings = TrainingSettings(num_steps=200, learning_rate=0.1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     run = train(models, Lines(), loss, settings, checkpoint_steps=[0, 200], folder=Path(folder))
+        ...     round(float(run.model(step=200, index=1).weight.detach()))
+        3
     """
     steps = sorted({operator.index(step) for step in checkpoint_steps})
     if not steps or steps[0] < 0 or steps[-1] > settings.num_steps:

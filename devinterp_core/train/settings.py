@@ -116,6 +116,10 @@ def log_and_linear_steps(num_steps: int, num_log: int, num_linear: int = 0) -> l
 
     Reference: Hoogland et al. (2024) and Carroll et al. (2025), unions of both kinds. The latter's 2203 checkpoints are
     $T$ = 150000, $N$ = 1000 and every 100th step (`num_linear=1500`), with step 0 and step $T$ counted.
+
+    Example:
+        >>> log_and_linear_steps(1000, 5, 4)
+        [0, 1, 5, 31, 177, 250, 500, 750, 1000]
     """
     if num_log < 2 or num_linear < 0 or num_steps < 1:
         given = (num_steps, num_log, num_linear)
