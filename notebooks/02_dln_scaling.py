@@ -93,6 +93,7 @@ from devinterp_core.companion.glued import numbers
 from devinterp_core.companion.output import keep
 from devinterp_core.companion.project import root
 from devinterp_core.companion.recorded_tables import recorded_tables
+from devinterp_core.companion.tables import table
 
 figures.use_style()
 sheet = claims.ClaimSheet("02_dln_scaling", paper="Furman and Lau (2024), arXiv:2402.03698")
@@ -178,7 +179,8 @@ exact_virial = results.loc[results["sampler"] == "exact", "virial"]
 numbers(closer=f"{closer} of {len(pairs)}", virial_low=exact_virial.min(), virial_high=exact_virial.max())
 heads = {"networks": "networks", "error": "median error", "worst": "worst error", "covered": "covers $\\lambda$",
          "covered_posterior": "covers posterior mean", "r_hat": "R-hat", "virial": "virial"}  # fmt: skip
-by_class[[*heads]].rename(columns=heads, index=drawings.CHAINS).round(2)
+shown = by_class.reset_index().assign(sampler=lambda rows: rows["sampler"].map(drawings.CHAINS))
+table(shown, {"class": "class", "sampler": "sampler"} | heads)
 
 # %% tags=["hide-input", "remove-output"]
 errors = results[["sampler", "class", "network", "truth", "estimate", "error"]]
@@ -391,7 +393,9 @@ published_levels = {(10, 20, 10): 166.4, (20, 30, 20): 537.0, (30, 40, 30): 1110
 measured = deep_linear.rescaling_levels(list(published_levels), level_networks, num_steps=level_steps, seed=seed)
 numbers(level_steps=level_steps, level_networks=level_networks)
 by_size = measured.groupby(["inputs", "hidden", "outputs"])["estimate"].agg(["mean", "min", "max"])
-by_size.assign(published=by_size.index.map(published_levels)).round(1)
+by_size = by_size.assign(published=by_size.index.map(published_levels)).reset_index()
+table(by_size, {"inputs": "inputs", "hidden": "hidden", "outputs": "outputs", "mean": "here, mean", "min": "smallest",
+                "max": "largest", "published": "published"})  # fmt: skip
 
 # %% tags=["hide-input"]
 for sizes, part in measured.groupby(["inputs", "hidden", "outputs"]):

@@ -92,6 +92,7 @@ from devinterp_core.companion.studies.head_tables import sweep_by_model, trace_t
 from devinterp_core.companion.output import cache_folder, output_folder
 from devinterp_core.companion.recorded import recorded_text_run
 from devinterp_core.companion.recorded_tables import recorded_path, recorded_tables
+from devinterp_core.companion.tables import table
 from devinterp_core.llc import coefficient_table, refined_llc
 from devinterp_core.train import TrainingSettings, log_and_linear_steps, train
 from devinterp_core.trajectory.clusters import adjusted_rand, cluster_curves
@@ -140,10 +141,11 @@ probe = head_tools.make_probe(
     seed=seed,
 )
 described = enumerate(head_tools.describe_heads(model, held_out, world, probe) for model in finals)
-behaviour = pd.concat([table.assign(seed=index) for index, table in described], ignore_index=True)
+behaviour = pd.concat([each.assign(seed=index) for index, each in described], ignore_index=True)
 columns = ["seed", "head", "role", "ablation", "multigrams", "previous_token", "current_token", "prefix_matching"]
-words = {"ablation": "loss by ablation", "multigrams": "dependent multigrams"}
-behaviour[columns].round(2).rename(columns=words).rename(columns=lambda name: name.replace("_", " "))
+words = {name: name.replace("_", " ") for name in columns}
+words |= {"ablation": "loss by ablation", "multigrams": "dependent multigrams"}
+table(behaviour, words, dict.fromkeys(columns[3:], 2))
 
 # %% [markdown]
 # ## Refined learning coefficients over training
