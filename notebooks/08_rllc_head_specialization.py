@@ -145,7 +145,7 @@ behaviour = pd.concat([each.assign(seed=index) for index, each in described], ig
 columns = ["seed", "head", "role", "ablation", "multigrams", "previous_token", "current_token", "prefix_matching"]
 words = {name: name.replace("_", " ") for name in columns}
 words |= {"ablation": "loss by ablation", "multigrams": "dependent multigrams"}
-table(behaviour, words, dict.fromkeys(columns[3:], 2))
+table(behaviour, words, dict.fromkeys(["ablation", *columns[5:]], 2))
 
 # %% [markdown]
 # ## Refined learning coefficients over training
