@@ -26,7 +26,7 @@ sample_sizes: list[int] = [50, 75, 100, 150, 200, 250, 300, 400, 500, 550, 600, 
 evidence_sizes: list[int] = [2000, 4000, 8000]  # further n at which the evidence is compared with Laplace's method
 num_particles: int = 1000  # SMC particles of a run
 num_runs: int = 4  # independent SMC runs for each number of features
-data_sizes: list[int] = [400, 600, 700, 1000, 3000]  # n at which nested actual data sets are used
+data_sizes: list[int] = [400, 600, 700, 1000]  # n at which nested actual data sets are used
 num_data_sets: int = 2  # data sets, each drawn afresh; more are recorded
 num_data_particles: int = 1500  # SMC particles of a run on actual data
 data_run: int = 1  # number of the SMC run on each data set, of which its seed depends; the recorded one is 0
@@ -380,11 +380,12 @@ for n, part in nuts.groupby("n"):
         paper="not reported", found=intervals.mean(part.difference, "data sets"), asks=criteria.within(0.1, of=0),
         how=f"recorded; {part.r_hat.max():.2f} is the largest R-hat over the three starts",
     )  # fmt: skip
-    sheet.claim(
-        f"At n = {n} NUTS and SMC find the same probability of the 6-gon", kind="own", paper="not reported",
-        found=intervals.mean(part.over_smc, "data sets"), asks=criteria.within(0.1, of=0),
-        how="recorded; mean of three chains minus one SMC run on each data set",
-    )  # fmt: skip
+    if part.over_smc.notna().all():
+        sheet.claim(
+            f"At n = {n} NUTS and SMC find the same probability of the 6-gon", kind="own", paper="not reported",
+            found=intervals.mean(part.over_smc, "data sets"), asks=criteria.within(0.1, of=0),
+            how="recorded; mean of three chains minus one SMC run on each data set",
+        )  # fmt: skip
 sheet.verdicts()
 
 # %% [markdown]
