@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 
 from devinterp_core.companion import figures, marks
 from devinterp_core.companion.figures import COLORS
-from devinterp_core.tms.critical import level_label
 
 SAMPLES = "samples $n$ (unit variance)"
 HULLS = dict(zip([3, 4, 5, 6, 7, 8], ["grey", "orange", "blue", "green", "purple", "black"], strict=True))
@@ -34,25 +33,6 @@ def phase_diagram(probabilities: pd.DataFrame, predicted: pd.DataFrame) -> Figur
         for n in predicted["n"][predicted["features"] == c]:
             ax.axvline(n, color=COLORS["grey"], ls=":")
         ax.legend(loc="center right")
-    axes[0, 0].set_ylabel("posterior probability")
-    return fig
-
-
-def positive_biases(probabilities: pd.DataFrame) -> Figure:
-    """Probability of each phase, split by the positive biases inside the hull.
-
-    Args:
-        probabilities: `features`, `k`, `sigma`, `n`, `mean`, `min` and `max` over runs; phases that are drawn.
-    """
-    counts = sorted(set(probabilities["features"]))
-    size = figures.size("double", 0.45)
-    fig, axes = plt.subplots(1, len(counts), figsize=size, sharey=True, squeeze=False)
-    for ax, c in zip(axes[0], counts, strict=True):
-        for (k, sigma), line in probabilities[probabilities["features"] == c].groupby(["k", "sigma"]):
-            dash = ["-", "--", ":", "-."][sigma % 4]
-            _range(ax, line, color=COLORS[HULLS[k]], marker=MARKERS[k], ls=dash, label=level_label(k, sigma))
-        ax.set(title=f"$c = {c}$", xlabel=SAMPLES)
-        ax.legend(ncols=2)
     axes[0, 0].set_ylabel("posterior probability")
     return fig
 
