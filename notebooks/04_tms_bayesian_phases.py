@@ -334,13 +334,16 @@ sheet.verdicts()
 # %%
 chains = recorded["nuts"]
 nuts = phase_chains.by_size(chains, actual)
-numbers(
-    num_nuts_sets=chains.data_set.nunique(), num_warmup=phase_chains.NUM_WARMUP, num_draws=phase_chains.NUM_DRAWS
-)
 heads = {"difference": "from 6-gons minus from 5-gons", "over_smc": "NUTS minus SMC", "chains": "chains",
          "still": "without a change", "switches": "changes a chain", "r_hat": "R-hat", "ess": "ESS"}  # fmt: skip
 how = dict.fromkeys(heads, "mean") | {"still": "sum", "chains": "sum", "r_hat": "max", "ess": "min"}
-nuts.groupby("n").agg(how)[[*heads]].rename(columns=heads).rename_axis("$n$").round(2)
+summary = nuts.groupby("n").agg(how)[[*heads]]
+numbers(
+    num_nuts_sets=chains.data_set.nunique(), num_warmup=phase_chains.NUM_WARMUP, num_draws=phase_chains.NUM_DRAWS,
+    few=summary.index[0], changes_few=summary.switches.iloc[0], chains_each=summary.chains.iloc[-1],
+    many=summary.index[-1], changes_many=summary.switches.iloc[-1], still_many=summary.still.iloc[-1],
+)  # fmt: skip
+summary.rename(columns=heads).rename_axis("$n$").round(2)
 
 # %% tags=["hide-input", "remove-output"]
 shown = actual[actual.data_set.isin(chains.data_set) & actual.n.isin(chains.n)][["data_set", "n", "six"]]
@@ -349,13 +352,18 @@ figures.show("fig-paper-sampler", drawings.paper_sampler, chains=chains, particl
 # %% [markdown]
 # ```{glue:figure} fig-paper-sampler
 # :name: fig-paper-sampler
-# :alt: Three panels, one a sample size, of probabilities of the 6-gon on six data sets: marks of chains, one of each
-# :  start, beside short bars of SMC.
+# :alt: Three panels, one a sample size, of probabilities of the 6-gon on a few data sets: marks of chains, one
+# :  of each start, in two of the panels beside short bars of SMC.
 #
 # **Chains of the paper's sampler from different phases, beside SMC.** Probability of a hull with six vertices on each
-# data set: share of the draws of one chain from each start (marks), and an SMC run (short bars), on
-# {glue:text}`num_nuts_sets` data sets at three numbers of samples $n$ under unit-variance noise.
+# data set: share of the draws of one chain from each start (marks) and, where there is one, an SMC run (short bars),
+# on {glue:text}`num_nuts_sets` data sets at three numbers of samples $n$ under unit-variance noise.
 # ```
+#
+# At {glue:text}`few` samples a chain changes its number of vertices {glue:text}`changes_few:.0f` times in its draws; at
+# {glue:text}`many`, {glue:text}`changes_many:.1f` times in the mean, and {glue:text}`still_many` of
+# {glue:text}`chains_each` chains never do. A chain that never changes reports where it started, or where the warm-up
+# took it, not the posterior. The claims compare starts and samplers.
 
 # %% tags=["hide-input"]
 for n, part in nuts.groupby("n"):
