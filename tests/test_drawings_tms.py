@@ -74,3 +74,29 @@ def test_shares_of_hulls_have_intervals_at_none_and_at_all():
     assert table.high[0] == 1
     assert table.low[1] == 0
     assert table.low[0] == pytest.approx(0.025 ** (1 / 10))  # ten of ten
+
+
+def test_chains_of_the_papers_sampler_beside_smc():
+    chains = pd.DataFrame({"data_set": 0, "n": 400, "start": ["random", "5-gon", "6-gon"], "six": [0.3, 0.1, 0.9]})
+    particles = pd.DataFrame({"data_set": [0], "n": 400, "six": 0.5})
+    (ax,) = tms_phases.paper_sampler(chains, particles).axes
+    assert [line.get_ydata().tolist() for line in ax.lines] == [[0.3], [0.1], [0.9]]
+    sets = pd.DataFrame({"data_set": [0, 0, 1, 1], "n": [400, 700] * 2, "six": [0.1, 0.2, 0.3, 0.4]})
+    (ax,) = tms_phases.actual_data(sets, pd.DataFrame({"n": [50, 500], "mean": [0.0, 0.5]})).axes
+    assert [line.get_ydata().tolist() for line in ax.lines[:3]] == [[0.1, 0.2], [0.3, 0.4], [0.5]]
+
+
+def test_starts_of_sgd_and_counts_of_jumps():
+    W, b, kinds = superposition.starts_at_kgons(3, 8, seed=0)
+    assert W.shape == (11, 2, 6)
+    assert b.shape == (11, 6)
+    assert kinds[:2] == ["bias 0", "bias 0"]
+    assert (b[3:5, 5] == 0).all()
+    with pytest.raises(ValueError, match="4 kinds"):
+        superposition.starts_at_kgons(3, 7, seed=0)
+    names = np.array([["4", "4"], ["between levels", "4"], ["5", "4"]])
+    table = superposition.jump_counts(names)
+    assert table.loc["4", "5"] == 1
+    assert table.to_numpy().sum() == 1
+    flat, least = superposition.flat_directions(5, 6, 0)
+    assert (flat, least > 0) == (4, True)

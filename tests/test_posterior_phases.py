@@ -9,6 +9,7 @@ import xarray as xr
 from devinterp_core import tms
 from devinterp_core.companion import intervals
 from devinterp_core.companion.studies import posterior_phases
+from devinterp_core.tms.evidence import laplace_log_evidence
 
 
 def test_log_odds_cross_where_they_are_zero_whatever_the_noise():
@@ -37,8 +38,13 @@ def test_a_small_posterior_given_data():
     settings = {"conditional_ess": 0.5, "num_leapfrog": 2, "decorrelation": 0.8}
     table = posterior_phases.data_posterior(data, [30, 60], 40, torch.Generator().manual_seed(0), **settings)
     assert table.n.tolist() == [30, 60]
-    assert (table["5 without the weakest"] <= table[5] + 1e-12).all()
+    assert (table.without_weakest <= table.five + 1e-12).all()
     assert table.log_evidence[1] < table.log_evidence[0] < 0
+    both = posterior_phases.data_posteriors([data, data], [30, 60], 40, run=0, seed=0, **settings)
+    assert both.data_set.tolist() == [0, 0, 1, 1]
+    pd.testing.assert_frame_equal(both[both.data_set == 0][table.columns], table)
+    with pytest.raises(ValueError, match="0 to 9"):
+        posterior_phases.data_posteriors([data], [30], 40, run=10, seed=0)
 
 
 def test_the_median_of_order_statistics():
@@ -52,3 +58,20 @@ def test_the_median_of_order_statistics():
     assert 0.95 < ((low <= np.log(2)) & (np.log(2) <= high)).mean() < 0.995
     with pytest.raises(ValueError, match="finite"):
         intervals.median([], "runs")
+
+
+def test_formulas_cross_where_their_curves_do():
+    leading, laplace = posterior_phases.formula_crossings()
+    assert leading == pytest.approx(601, abs=0.5)
+    curves = posterior_phases.formula_curves([2 * leading, leading, laplace])
+    assert curves["leading formula"][0] == pytest.approx(0, abs=1e-6)
+    assert curves["leading formula, n as in the paper"][1] == pytest.approx(0, abs=1e-6)
+    assert curves["Laplace, all constants"][2] == pytest.approx(0, abs=1e-6)
+
+
+def test_evidence_over_that_of_laplace():
+    n = [600.0, 1200.0]
+    draws = xr.Dataset({"log_evidence": (("run", "n"), [[0.0, 1.0]])}, coords={"run": [0], "n": n})
+    table = posterior_phases.evidence_beside_laplace(draws)
+    both = [np.logaddexp(*(laplace_log_evidence(k, 6, size / 2) for k in (5, 6))) for size in n]
+    assert table.excess.tolist() == pytest.approx([-both[0], 1 - both[1]])

@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 
 from devinterp_core.companion import figures, marks
 from devinterp_core.companion.figures import COLORS
-from devinterp_core.tms.critical import level_label
 
 SAMPLES = "samples $n$ (unit variance)"
 HULLS = dict(zip([3, 4, 5, 6, 7, 8], ["grey", "orange", "blue", "green", "purple", "black"], strict=True))
@@ -34,25 +33,6 @@ def phase_diagram(probabilities: pd.DataFrame, predicted: pd.DataFrame) -> Figur
         for n in predicted["n"][predicted["features"] == c]:
             ax.axvline(n, color=COLORS["grey"], ls=":")
         ax.legend(loc="center right")
-    axes[0, 0].set_ylabel("posterior probability")
-    return fig
-
-
-def positive_biases(probabilities: pd.DataFrame) -> Figure:
-    """Probability of each phase, split by the positive biases inside the hull.
-
-    Args:
-        probabilities: `features`, `k`, `sigma`, `n`, `mean`, `min` and `max` over runs; phases that are drawn.
-    """
-    counts = sorted(set(probabilities["features"]))
-    size = figures.size("double", 0.45)
-    fig, axes = plt.subplots(1, len(counts), figsize=size, sharey=True, squeeze=False)
-    for ax, c in zip(axes[0], counts, strict=True):
-        for (k, sigma), line in probabilities[probabilities["features"] == c].groupby(["k", "sigma"]):
-            dash = ["-", "--", ":", "-."][sigma % 4]
-            _range(ax, line, color=COLORS[HULLS[k]], marker=MARKERS[k], ls=dash, label=level_label(k, sigma))
-        ax.set(title=f"$c = {c}$", xlabel=SAMPLES)
-        ax.legend(ncols=2)
     axes[0, 0].set_ylabel("posterior probability")
     return fig
 
@@ -84,20 +64,42 @@ def actual_data(sets: pd.DataFrame, population: pd.DataFrame) -> Figure:
     """Probability of the 6-gon given each data set, over that of the population loss.
 
     Args:
-        sets: `data_set`, `n`, `mean`, `min` and `max` over runs.
+        sets: `data_set`, `n`, `six`.
         population: `n`, `mean`.
     """
     fig, ax = plt.subplots(figsize=figures.size("single", 0.75))
-    groups = list(sets.groupby("data_set"))
-    for index, (_, line) in enumerate(groups):
-        line = line.assign(n=line["n"] + 6 * (index - (len(groups) - 1) / 2) * min(1, 6 / len(groups)))
-        color, marker = figures.CYCLE[index % 6], figures.MARKERS[index % 7]
-        _range(ax, line, color=color, marker=marker, ls="-", lw=0.9, label="" if index else "one data set each")
-    ax.plot(population["n"], population["mean"], color="black", ls="-", lw=2.2, label="population loss")
+    lines = sets.pivot(index="n", columns="data_set", values="six")
+    look = {"color": COLORS["blue"], "ls": "-", "lw": 0.7, "alpha": 0.6}
+    ax.plot(lines.index, lines.to_numpy(), label=["one data set each", *[""] * (lines.shape[1] - 1)], **look)
+    inside = population[population["n"].between(lines.index.min() - 100, lines.index.max())]
+    ax.plot(inside["n"], inside["mean"], color="black", ls="-", lw=2.2, label="population loss")
     marks.level(ax, 0.5)
     ax.set(xlabel=SAMPLES, ylabel="posterior probability of $k = 6$", ylim=(-0.02, 1.02))
-    ax.set_xlim(sets["n"].min() - 80, sets["n"].max() + 80)
-    ax.legend(loc="upper left", fontsize=7)
+    ax.legend(loc="lower right", fontsize=7)
+    return fig
+
+
+def paper_sampler(chains: pd.DataFrame, particles: pd.DataFrame) -> Figure:
+    """Shares of the 6-gon in chains by their start beside those of SMC, a panel for each sample size.
+
+    Args:
+        chains: `data_set`, `n`, `start`, `six` of each chain.
+        particles: `data_set`, `n`, `six` of a run of SMC on the same data set.
+    """
+    sizes = sorted(set(chains["n"]))
+    fig, axes = plt.subplots(1, len(sizes), figsize=figures.size("double", 0.36), sharey=True, squeeze=False)
+    starts = dict(zip(("random", "5-gon", "6-gon"), (("grey", "o"), ("blue", "s"), ("green", "^")), strict=True))
+    for ax, n in zip(axes[0], sizes, strict=True):
+        cloud = particles[particles["n"] == n]
+        ax.hlines(cloud["six"], cloud["data_set"] - 0.4, cloud["data_set"] + 0.4, color=COLORS["orange"], label="SMC")
+        for place, (start, (color, marker)) in enumerate(starts.items()):
+            part = chains[(chains["n"] == n) & (chains["start"] == start)]
+            beside = part["data_set"] + 0.22 * (place - 1)
+            label = "NUTS from random points" if start == "random" else f"NUTS from the {start}"
+            ax.plot(beside, part["six"], marker, color=COLORS[color], ls="none", label=label)
+        ax.set(title=f"$n = {n}$", xlabel="data set", ylim=(-0.02, 1.02), xticks=sorted(set(chains["data_set"])))
+    axes[0, 0].set_ylabel("probability of $k = 6$")
+    axes[0, 0].legend(loc="upper right", fontsize=7)
     return fig
 
 

@@ -1,6 +1,6 @@
 """Posteriors of the toy model of superposition by sequential Monte Carlo: phases, evidence, and where phases cross."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -8,11 +8,15 @@ import pandas as pd
 import torch
 import xarray as xr
 from jaxtyping import Float
-from scipy.optimize import isotonic_regression
+from scipy.optimize import brentq, isotonic_regression
 from torch import Tensor
 
 from devinterp_core import smc, tms
+from devinterp_core.companion.criteria import Measured
 from devinterp_core.tms.empirical import EmpiricalLoss
+from devinterp_core.tms.evidence import laplace_log_evidence, leading_free_energy
+
+HULLS = {"four": 4, "five": 5, "six": 6}  # numbers of vertices by the names of their columns
 
 
 def parameters_of(w: Float[Tensor, "*batch coordinate"]) -> tuple[Tensor, Tensor]:
@@ -84,8 +88,8 @@ def phase_shares(draws: xr.Dataset, num_features: int) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def crossings(shares: pd.DataFrame, before: int, after: int) -> np.ndarray:
-    """The n at which hulls of `after` vertices become as probable as those of `before`, in each run or data set.
+def crossings(shares: pd.DataFrame, before: int | str, after: int | str) -> np.ndarray:
+    """The n at which the phase `after` becomes as probable as the phase `before`, in each run or data set.
 
     The log-odds, made monotone by isotonic regression, are interpolated between the sizes; the end of the range if
     they cross outside of it.
@@ -96,6 +100,24 @@ def crossings(shares: pd.DataFrame, before: int, after: int) -> np.ndarray:
     odds = (shares[after].clip(1e-9) / shares[before].clip(1e-9)).unstack("n")
     rising = [isotonic_regression(row).x for row in np.log(odds.to_numpy())]  # noise must not send it back
     return np.array([np.interp(0, row, odds.columns) for row in rising])
+
+
+def crossing_table(
+    crossing: Mapping[tuple[int, int], np.ndarray], found: Mapping[tuple[int, int], Measured], smallest: float
+) -> pd.DataFrame:
+    """Crossings in words: by number of features and k, from k to k + 1, with intervals, in both conventions of n.
+
+    Args:
+        crossing: n of each run.
+        found: their mean with its interval.
+        smallest: the least n of the runs, at which those count whose odds begin on the far side.
+    """
+    rows = [
+        (c, f"{k} to {k + 1}", at.value, *at.interval, at.value / 2, int((crossing[c, k] == smallest).sum()))
+        for (c, k), at in found.items()
+    ]
+    names = ["features", "transition", "$n$, unit variance", "low", "high", "$n$ for $e^{-nL}$"]
+    return pd.DataFrame(rows, columns=[*names, "runs at the smallest $n$"]).round(0)
 
 
 def data_posterior(
@@ -111,8 +133,8 @@ def data_posterior(
         settings: further arguments of `smc.assimilate`.
 
     Returns:
-        One row a size: `n`, `log_evidence`, the probabilities of hulls with `4`, `5` and `6` vertices, and that of a
-        5-gon `5 without the weakest` feature, the one with the least $\sum x_i^2$.
+        One row a size: `n`, `log_evidence`, the probabilities `four`, `five` and `six` of hulls with so many vertices,
+        and that of a 5-gon without the weakest feature, the one with the least $\sum x_i^2$: `without_weakest`.
     """
     blocks = [(stop - start, EmpiricalLoss(data[start:stop])) for start, stop in pairwise([0, *sizes])]
     draws = smc.assimilate(
@@ -127,6 +149,79 @@ def data_posterior(
     for block, n in enumerate(sizes):
         weight, weakest = draws.weight.values[block], int(data[:n].square().sum(0).argmin())
         row = {"n": n, "log_evidence": draws.log_evidence.values[block]}
-        row |= {count: weight[k[block] == count].sum() for count in (4, 5, 6)}
-        rows.append(row | {"5 without the weakest": weight[(k[block] == 5) & ~vertex[block, :, weakest]].sum()})
+        row |= {name: weight[k[block] == count].sum() for name, count in HULLS.items()}
+        rows.append(row | {"without_weakest": weight[(k[block] == 5) & ~vertex[block, :, weakest]].sum()})
     return pd.DataFrame(rows)
+
+
+def data_posteriors(
+    data_sets: Sequence[Float[Tensor, "sample 6"]],
+    sizes: Sequence[int],
+    num_particles: int,
+    *,
+    run: int,
+    seed: int,
+    **settings,
+) -> pd.DataFrame:
+    """`data_posterior` of several data sets: its columns, and the number of the `data_set`.
+
+    Args:
+        data_sets: as of `data_posterior`.
+        sizes, num_particles, settings: as of `data_posterior`.
+        run: 0 to 9, for independent runs on the same data sets.
+        seed: the generator on data set $i$ has the seed `1000 * seed + 10 * i + run`.
+
+    Raises:
+        ValueError: another `run`, which would share its seed with the next data set, or no data set.
+    """
+    if not 0 <= run <= 9 or not data_sets:
+        raise ValueError(f"runs are numbered 0 to 9 and need a data set or more, got run {run} on {len(data_sets)}")
+    tables = []
+    for place, data in enumerate(data_sets):
+        generator = torch.Generator().manual_seed(1000 * seed + 10 * place + run)
+        tables.append(data_posterior(data, sizes, num_particles, generator, **settings).assign(data_set=place))
+    return pd.concat(tables, ignore_index=True)
+
+
+def formula_curves(sizes: Sequence[float]) -> pd.DataFrame:
+    r"""Free energy of the 6-gon minus that of the 5-gon by formulas, six features.
+
+    Args:
+        sizes: $n$, under noise of variance 1.
+
+    Returns:
+        `n` and a column for each formula: the leading terms in these units, the same read in the theory's own $n$, and
+        Laplace's method with all constants.
+    """
+    lead, laplace = leading_free_energy, laplace_log_evidence
+    return pd.DataFrame(
+        {
+            "n": sizes,
+            "leading formula": [lead(6, 6, n / 2) - lead(5, 6, n / 2) for n in sizes],
+            "leading formula, n as in the paper": [lead(6, 6, n) - lead(5, 6, n) for n in sizes],
+            "Laplace, all constants": [laplace(5, 6, n / 2) - laplace(6, 6, n / 2) for n in sizes],
+        }
+    )
+
+
+def formula_crossings() -> tuple[float, float]:
+    """The $n$ at which the 5-gon and the 6-gon cross: by the leading formula in the theory's own $n$, and by Laplace's
+    method with all constants in $n$ under noise of variance 1."""
+    leading = brentq(lambda n: leading_free_energy(5, 6, n) - leading_free_energy(6, 6, n), 10, 10_000)
+    laplace = brentq(lambda n: laplace_log_evidence(5, 6, n) - laplace_log_evidence(6, 6, n), 10, 10_000)
+    return leading, 2 * laplace
+
+
+def evidence_beside_laplace(draws: xr.Dataset) -> pd.DataFrame:
+    """Log evidence of runs of six features over that of 5-gon and 6-gon together by Laplace's method.
+
+    Args:
+        draws: `log_evidence` (run, n).
+
+    Returns:
+        `run`, `n`, `log_evidence`, `laplace`, `excess`.
+    """
+    table = draws.log_evidence.to_dataframe().reset_index()
+    laplace = {n: np.logaddexp(*(laplace_log_evidence(k, 6, n / 2) for k in (5, 6))) for n in table.n.unique()}
+    table = table.assign(laplace=table.n.map(laplace))
+    return table.assign(excess=table.log_evidence - table.laplace)

@@ -13,6 +13,7 @@ from torch import Tensor
 from devinterp_core import tms
 from devinterp_core.llc import local_learning_coefficient
 from devinterp_core.sampler import sample
+from devinterp_core.tms.evidence import hessian_spectrum
 
 CONVERGED = 1.05  # split R-hat below which chains count as one
 
@@ -225,3 +226,76 @@ def hull_shares(k: np.ndarray, steps: np.ndarray, counts: Sequence[int]) -> pd.D
         curve = {"step": steps, "k": vertices, "share": here / total, "low": low, "high": high}
         curves.append(pd.DataFrame(curve))
     return pd.concat(curves, ignore_index=True)
+
+
+SPARES = {  # the sixth feature of runs that start at a 5-gon, in words, and the arguments of `tms.disturbed_kgons`
+    "bias 0": {},
+    "bias of $5^+$": {"spare_bias": 1 / 12},
+    "normal biases": {"spare_bias_scale": 1.0},
+    "a longer column": {"spare_length": 0.3},
+}
+
+
+def starts_at_kgons(
+    num_from_fours: int, num_from_fives: int, *, seed: int
+) -> tuple[Float[Tensor, "run 2 6"], Float[Tensor, "run 6"], list[str]]:
+    """Starts of SGD with six features: at noisy 4-gons, then at noisy 5-gons.
+
+    Of the 4-gons half have biases near zero, half normal ones; of the 5-gons a quarter each one of `SPARES`.
+
+    Args:
+        num_from_fours: how many at 4-gons.
+        num_from_fives: how many at 5-gons, a multiple of four.
+        seed: of all of them.
+
+    Returns:
+        Weights, biases, and for each run from a 5-gon the words for its sixth feature.
+
+    Raises:
+        ValueError: another number of 5-gons.
+    """
+    quarter, rest = divmod(num_from_fives, len(SPARES))
+    if rest:
+        raise ValueError(f"runs from 5-gons come in {len(SPARES)} kinds, equally many of each; got {num_from_fives}")
+    half = num_from_fours // 2
+    pairs = [
+        tms.noisy_kgons(count, 6, length=0.9, bias_scale=scale, seed=1000 * seed + index)
+        for index, (count, scale) in enumerate([(num_from_fours - half, 0.01), (half, 1.0)])
+    ]
+    for index, kind in enumerate(SPARES.values()):
+        pairs.append(tms.disturbed_kgons(quarter, 6, **kind, seed=1000 * seed + 10 + index))
+    W, b = (torch.cat(parts) for parts in zip(*pairs, strict=True))
+    return W, b, [name for name in SPARES for _ in range(quarter)]
+
+
+def force_on_the_shortest(
+    W: Float[Tensor, "run 2 feature"], b: Float[Tensor, "run feature"], data: Float[Tensor, "run sample feature"]
+) -> Float[Tensor, " run"]:
+    """Length of the gradient, on a run's own data, in the column and the bias of the feature of the shortest column."""
+    gradient_W, gradient_b = tms.loss_gradient(W, b, data)
+    runs, shortest = torch.arange(len(W)), W.norm(dim=1).argmin(1)
+    return (gradient_W[runs, :, shortest].square().sum(1) + gradient_b[runs, shortest].square()).sqrt()
+
+
+def flat_directions(k: int, num_features: int, num_positive: int) -> tuple[int, float]:
+    """Number of directions in which the population loss is flat at a critical k-gon (eigenvalues of the Hessian below
+    1e-8 in absolute value), and the least of the other eigenvalues."""
+    spectrum = hessian_spectrum(k, num_features, num_positive)
+    flat = spectrum.abs() < 1e-8
+    return int(flat.sum()), float(spectrum[~flat].min())
+
+
+def jump_counts(names: np.ndarray, between: str = "between levels") -> pd.DataFrame:
+    """How often runs go from one level to another: from a checkpoint on a level to the next one on another.
+
+    Args:
+        names: level of each checkpoint and run, `between` where there is none.
+        between: left out.
+
+    Returns:
+        Counts, a row for each level `from` which and a column for each level `to` which.
+    """
+    paths = [pd.Series(path)[path != between] for path in names.T]
+    jumps = [path[path != path.shift()].to_frame("to").assign(start=lambda t: t["to"].shift()) for path in paths]
+    table = pd.concat(jumps)
+    return pd.crosstab(table.start.rename("from"), table["to"])
