@@ -41,9 +41,10 @@ num_foreign: int = 6  # sequences of each corpus of which the translators' train
 transfer_every: int = 4  # every such layer is compared with every other in the transfer figure
 transfer_length: int = 16  # tokens of the held-out sequences on which translators are exchanged
 causal_layers: list[int] = []  # layers of the causal bases; none draws the recorded ones
-causal_length: int = 16  # tokens of the held-out sequences in which directions are removed
-causal_directions: int = 8  # of each basis, and of its random control
-causal_states: int = 48  # hidden states on which a causal basis is found
+causal_sequences: int = 70  # held-out sequences in which directions are removed
+causal_length: int = 16  # tokens of each
+causal_directions: int = 12  # of each basis, and of its random control
+causal_states: int = 256  # hidden states, of other documents, on which a causal basis is found
 causal_iterations: int = 10  # of L-BFGS for a direction
 gradient_sequences: int = 12  # held-out sequences on which gradients are compared with blocks
 gradient_length: int = 16  # tokens of each
@@ -63,7 +64,6 @@ text_sequences: int = 16  # held-out sequences for the checkpoints
 import numpy as np
 import pandas as pd
 import torch
-from scipy.stats import spearmanr
 
 from devinterp_core import language
 from devinterp_core import lens as lenses
@@ -78,6 +78,7 @@ from devinterp_core.companion.output import cache_folder, output_folder
 from devinterp_core.companion.studies.package_texts import package_passages
 from devinterp_core.companion.project import root
 from devinterp_core.companion.recorded import recorded_text_run
+from devinterp_core.companion.recorded_tables import recorded_path, recorded_tables
 from devinterp_core.lens.smollm2 import stand_in
 
 torch.set_num_threads(1)
@@ -85,7 +86,7 @@ figures.use_style()
 sheet = claims.ClaimSheet("09_tuned_lens", paper="Belrose et al. (2023), arXiv:2303.08112")
 series = ("tuned_lens_perplexity.csv", "tuned_lens_bias.csv", "tuned_lens_iterative.csv", "tuned_lens_injection.csv")
 paper = {name[11:-4]: pd.read_csv(root() / "data/reference" / name) for name in series}
-recorded, recorded_text = root() / "data/recorded/smollm2_lens", root() / "data/recorded/language_model"
+recorded = recorded_tables("smollm2_lens", required=False)  # it is not there while it is made for the first time
 
 # %% [markdown]
 # ## The lens and its training
@@ -115,16 +116,16 @@ if train_steps:
         num_steps=train_steps, learning_rate=train_learning_rate, vocabulary_sample=vocabulary_sample, skip=skipped,
         seed=seed,
     )  # fmt: skip
-    train_translators(
+    fitted = train_translators(
         tuned, *(language.PassageStream(**stream, seed=seed + i) for i in (0, 1)), settings, held_out, tokenizer,
         num_regression=regression_batches, ridge=ridge, folder=output_folder(),
         state_file=cache_folder() / f"lens_{depth}_{train_steps}_{train_learning_rate}_{seed}.safetensors",
     )  # fmt: skip
 else:
-    tuned = lenses.TunedLens.load(recorded / "translators.safetensors", model)
-kept = output_folder() if train_steps else recorded
-fitted = lenses.with_bits(pd.read_csv(kept / "least_squares.csv"), held_out, tokenizer, skip=skipped)
-trained_steps = train_steps or len(pd.read_csv(recorded / "training.csv"))
+    tuned = lenses.TunedLens.load(recorded_path("smollm2_lens", "translators.safetensors"), model)
+    fitted = recorded["least_squares"]
+fitted = lenses.with_bits(fitted, held_out, tokenizer, skip=skipped)
+trained_steps = train_steps or len(recorded["training"])
 tokens_a_step = train_batch_size * (train_length - skipped) / 1e6
 numbers(trained_tokens=trained_steps * tokens_a_step, regression_tokens=regression_batches * tokens_a_step)
 numbers(vocabulary_sample=vocabulary_sample, num_tokens=model.num_tokens, d_model=model.d_model, depth=depth)
@@ -342,72 +343,82 @@ sheet.verdicts()
 # ## Do lens and model depend on the same directions?
 #
 # A *causal basis* of a layer consists of the directions whose removal (replacement by their mean) changes the lens's
-# prediction most. The same directions are then removed in the model. The control are random directions.
+# prediction most. The same directions are then removed in the model; the control are random directions. A direction
+# that was chosen on some states seems more important there than it is, so that the bases are found on states of other
+# documents than those on which the influences on lens and model are measured.
 
 # %%
 if causal_layers:
+    enough = -(-causal_states // (causal_length - skipped))
+    found_on, measured_on = (
+        language.PassageStream(**texts, batch_size=count, length=causal_length, seed=seed + 7, held_out=apart)(0)
+        for count, apart in ((enough, False), (causal_sequences, True))
+    )
     causal = lenses.fidelity_table(
-        tuned, held_out[:, :causal_length], causal_layers, causal_directions,
+        tuned, found_on, measured_on, causal_layers, causal_directions,
         num_states=causal_states, max_iterations=causal_iterations, skip=skipped, seed=seed,
     )  # fmt: skip
-    causal.to_csv(output_folder() / "causal.csv", index=False)
+    causal.to_csv(output_folder() / "causal.csv", index=False, float_format="%.6g")
 else:
-    causal = pd.read_csv(recorded / "causal.csv")
-causal[["lens_bits", "model_bits"]] = causal[["lens", "model"]] / np.log(2)
-together = pd.concat([causal, causal.assign(basis="both")]).groupby(["layer", "basis"])[["lens", "model"]]
-fidelity = together.apply(lambda rows: spearmanr(rows.lens, rows.model).statistic).unstack().reset_index()
+    causal = recorded_tables("smollm2_causal")["causal"]
+fidelity, over_layers = lenses.fidelity_summary(causal, seed=seed)
 middle = min(fidelity.layer, key=lambda layer: abs(layer - 0.75 * depth))
 fidelity["shown"] = fidelity.layer == middle
+influences = causal.groupby(["layer", "basis", "direction"])[["lens", "model", "chosen_on"]].mean() / np.log(2)
+numbers(
+    causal_measured=causal.sequence.nunique() * (causal_length - skipped), causal_found=causal_states,
+    causal_directions=causal.direction.nunique(), causal_sequences=causal.sequence.nunique(), causal_layer=middle,
+    chosen=over_layers["chosen"][0], chosen_low=fidelity.chosen.min(), chosen_high=fidelity.chosen.max(),
+)  # fmt: skip
 
 # %% tags=["hide-input", "remove-output"]
-figures.show("fig-lens-causal", drawings.causal, influences=causal, correlations=fidelity)
+figures.show("fig-lens-causal", drawings.causal, influences=influences.reset_index(), correlations=fidelity)
 
 # %% [markdown]
 # ```{glue:figure} fig-lens-causal
 # :name: fig-lens-causal
-# :alt: Left, log axes: random directions at the lower left on the line of equality, causal directions at the upper
-# :  right, about ten times below the line. Right, rank correlations by layer; that of the causal basis is low at the
-# :  first layer measured.
+# :alt: Left, log axes: causal and random directions by their influence on the lens and on the model, with the line of
+# :  equality. Right, rank correlations of the two by layer, of causal and of random directions, with error bars.
 #
-# **Causal fidelity** (recorded). Left: influence of removing a direction on the lens (in-sample, on the states that
-# chose it) and on the model at one layer, bits a token, log scales; blue dots: causal basis, grey crosses: random
-# directions; the line is equality. Right: Spearman correlation of the two influences by layer, over the causal basis
-# (blue), over the random directions (grey) and over both (black); each dot is one basis, no error bars. The model's
-# influences are on all positions of short held-out sequences.
+# **Causal fidelity** (recorded). Left: influence of removing a direction on the lens and on the model at layer
+# {glue:text}`causal_layer`, bits a token, log scales; blue dots: causal basis, grey crosses: random directions, open
+# circles: the influence of the causal ones on the lens at the {glue:text}`causal_found` states on which they were
+# found; the line is equality. Right: Spearman correlation of the two influences over the
+# {glue:text}`causal_directions` directions of each basis, by layer. Influences are means over
+# {glue:text}`causal_measured:,` tokens of {glue:text}`causal_sequences` held-out sequences; error bars: 95 % bootstrap
+# interval over the sequences, for the bases that were found.
 # ```
 #
-# The lens's influences are in-sample: taken on the same few states on which the directions were chosen to matter to it,
-# the model's on all. That every causal direction seems to matter more to the lens than to the model may come from this
-# selection; how much of it does was not measured here.
+# On the states on which they were found the causal directions are worth {glue:text}`chosen:.1f` times as much to the
+# lens as on the others (median over layers; {glue:text}`chosen_low:.1f` to {glue:text}`chosen_high:.1f`).
 
 # %% tags=["hide-input"]
+each = "at layers " + ", ".join(f"{layer}" for layer in fidelity.layer)
 found = {
-    name: Measured(
-        f"{own[middle]:.2f} at layer {middle}; {own.min():.2f} to {own.max():.2f} over layers",
-        (own.min(), own.max()), "interval: range over layers",
-    )
-    for name, own in fidelity.set_index("layer")[["both", "causal"]].items()
+    name: ", ".join(f"{row[name]:.2f} [{row[name + '_low']:.2f}, {row[name + '_high']:.2f}]" for row in rows)
+    for rows in [fidelity.to_dict("records")] for name in ("causal", "ratio")
 }  # fmt: skip
 sheet.claim(
-    "The model, too, tells the lens's causal directions from random ones (both kinds together)",
-    paper="not in the paper", found=found["both"], asks=criteria.above(0.5), kind="own",
-    how="Spearman of the influences of removing a direction on lens and model",
-)  # fmt: skip
-sheet.claim(
     "Within the causal basis alone the order of the directions is the model's too, at most layers",
-    paper="0.89 at layer 18 of 24 (Pythia-410M); 0.25 to 0.98 over layers", found=found["causal"],
-    asks="a median above 0.5", holds=fidelity.causal.median() > 0.5, how="Spearman over the directions of a layer",
+    paper="0.89 at layer 18 of 24 (Pythia-410M); 0.25 to 0.98 over layers",
+    found=Measured(
+        over_layers["causal"][0], over_layers["causal"][1:],
+        f"median over {len(fidelity)} layers, 95 %, bootstrap over {causal.sequence.nunique()} sequences",
+    ),
+    asks=criteria.above(0.5), how=f"Spearman over the directions of a layer; {each}: {found['causal']}; a first "
+    "version had the lens's influence on the states that chose the directions, and no interval",
 )  # fmt: skip
-typical = causal.groupby(["layer", "basis"]).model.median().unstack()
-larger = typical.causal / typical.random
 sheet.claim(
     "The model depends more on the lens's causal directions than on random ones", paper="not in the paper",
     found=Measured(
-        f"{larger.min():.1f} to {larger.max():.1f} times, median {larger.median():.1f}", (larger.min(), larger.max()),
-        "range over layers",
+        f"{fidelity.ratio.min():.1f} to {fidelity.ratio.max():.1f} times",
+        (fidelity.ratio_low.min(), fidelity.ratio_high.max()),
+        f"{each}: {found['ratio']} times, 95 %, bootstrap over {causal.sequence.nunique()} sequences",
     ),
-    asks=criteria.above(1), how="median influence on the model of the causal over that of the random directions",
-    kind="own",
+    asks="at every layer above 1",
+    holds=criteria.all_hold(*map(criteria.above(1), zip(fidelity.ratio_low, fidelity.ratio_high))), kind="own",
+    how="median influence on the model of the causal over that of the random directions; a rank correlation over "
+    "both kinds of directions together, which says the same, is no claim any more",
 )  # fmt: skip
 sheet.verdicts()
 
@@ -564,7 +575,7 @@ sheet.verdicts()
 # steps of training.
 
 # %%
-text, corpus, text_length, _ = recorded_text_run(recorded_text / "checkpoints")
+text, corpus, text_length, _ = recorded_text_run(recorded_path("language_model", "checkpoints"))
 stream = {"tokenizer": corpus.tokenizer(), "sources": corpus.sources, "length": text_length, "prefix": 0}
 text_held_out = language.PassageStream(**stream, batch_size=text_sequences, seed=seed + 5, held_out=True)(0)
 kept = sorted({text.nearest(0), *text.spaced(num_checkpoints - 1, first=max(1, text.steps[-1] / 1000))})
@@ -639,11 +650,12 @@ sheet.finish()
 # %% [markdown]
 # ## Further
 #
-# The first command trains the translators as they are recorded and finds the causal bases (an hour on one core); the
-# second uses the recorded ones with other settings.
+# The first command trains the translators as they are recorded (an hour on one core), the second finds the causal bases
+# (half an hour); the third uses what is recorded with other settings.
 #
 # ```
 # python -m devinterp_core.companion run 09_tuned_lens -f notebooks/params/09_tuned_lens.recorded.yaml
+# python -m devinterp_core.companion run 09_tuned_lens -f notebooks/params/09_tuned_lens.recorded_causal.yaml
 # python -m devinterp_core.companion run 09_tuned_lens -p num_shots 4 -p sentence "Call me Ishmael. Some years ago"
 # python -m devinterp_core.companion run 09_tuned_lens -f notebooks/params/09_tuned_lens.paper.yaml
 # ```

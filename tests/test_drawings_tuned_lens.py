@@ -1,5 +1,6 @@
 """Figures of chapter 9 draw what their tables say."""
 
+import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 
@@ -7,13 +8,17 @@ from devinterp_core.companion.drawings import tuned_lens as drawings
 
 
 def test_the_shown_layer_stands_on_the_left():
-    values = {"lens_bits": [1.0, 0.1, 5.0], "model_bits": [0.5, 0.2, 5.0]}
+    values = {"lens": [1.0, 0.1, 5.0], "model": [0.5, 0.2, 5.0], "chosen_on": [3.0, np.nan, 9.0]}
     influences = pd.DataFrame({"layer": [3, 3, 9], "basis": ["causal", "random", "causal"]} | values)
-    correlations = {"layer": [3, 9], "causal": [0.5, 0.1], "random": 0.0, "both": 0.9, "shown": [True, False]}
-    figure = drawings.causal(influences, pd.DataFrame(correlations))
+    found = {"causal": [0.5, 0.1], "causal_low": [0.4, -0.2], "causal_high": 0.6}
+    found |= {"random": 0.0, "random_low": -0.1, "random_high": 0.1, "shown": [True, False]}
+    figure = drawings.causal(influences, pd.DataFrame({"layer": [3, 9]} | found))
     left, right = figure.axes
-    assert left.lines[0].get_xdata().tolist() == [1.0] and left.lines[0].get_ydata().tolist() == [0.5]
+    chosen, causal = left.lines[:2]
+    assert (chosen.get_xdata(), chosen.get_ydata()) == ([3.0], [0.5])
+    assert (causal.get_xdata(), causal.get_ydata()) == ([1.0], [0.5])
     assert right.lines[0].get_ydata().tolist() == [0.5, 0.1]
+    assert [bar[:, 1].tolist() for bar in right.collections[0].get_segments()] == [[0.4, 0.6], [-0.2, 0.6]]
     plt.close(figure)
 
 
