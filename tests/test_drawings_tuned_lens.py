@@ -35,6 +35,9 @@ def test_step_zero_stands_at_the_left_edge_and_the_model_beside_its_layers():
 def test_a_median_is_drawn_through_the_sequences():
     table = {"lens": ["logit", "logit", "logit", "tuned"], "layer": 0, "sequence": [0, 1, 2, 0]}
     cosines = pd.DataFrame(table | {"cosine": [-0.5, 0.1, 0.3, -1.0]})
-    figure = drawings.gradient(cosines, pd.DataFrame({"layer": [0], "num_layers": [2], "median_cosine": [-0.01]}))
+    deleted = pd.DataFrame({"layer": [0, 1], "rise": [3.0, 0.2], "low": [2.0, -0.1], "high": [4.0, 0.5]})
+    paper = pd.DataFrame({"layer": [0], "num_layers": [2], "median_cosine": [-0.01]})
+    figure = drawings.blocks(cosines, deleted, paper)
     assert figure.axes[0].lines[1].get_ydata().tolist() == [0.1]
+    assert figure.axes[2].lines[0].get_ydata().tolist() == [3.0, 0.2]
     plt.close(figure)

@@ -1,5 +1,7 @@
 """What chapter 9 is made of: prompts, answers, causal bases of layers, lenses along a training, the table of tokens."""
 
+import copy
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -23,6 +25,7 @@ from devinterp_core.lens import (
     fidelity_table,
     gradient_alignment,
     hidden_covariances,
+    layer_deletion,
     lens_influence,
     lens_over_training,
     mean_ablate,
@@ -142,6 +145,23 @@ def test_a_summary_correlates_means_over_sequences_and_knows_how_they_scatter():
     assert found.causal_low[1] <= found.causal[1] <= found.causal_high[1] and found.causal_low[1] < found.causal_high[1]
     with pytest.raises(ValueError, match="two of them"):
         fidelity_summary(pd.DataFrame(rows[::2]))
+
+
+def test_a_deleted_block_is_one_that_the_model_does_not_have():
+    module, tokens = hugging_face("Llama"), some_tokens(4, 6)
+    found = layer_deletion(LensModel(module), tokens, skip=2)
+
+    def loss(model) -> torch.Tensor:
+        logits = model(tokens, use_cache=False).logits[:, 2:-1]
+        return torch.nn.functional.cross_entropy(logits.mT, tokens[:, 3:], reduction="none").mean(1)
+
+    with torch.no_grad():
+        for layer in range(len(found)):
+            shorter = copy.deepcopy(module)
+            del shorter.model.layers[layer]
+            torch.testing.assert_close(found[layer], loss(shorter) - loss(module), atol=1e-5, rtol=1e-4)
+    with pytest.raises(ValueError, match="two tokens or more"):
+        layer_deletion(LensModel(module), tokens, skip=5)
 
 
 def test_skipped_positions_are_neither_ablated_nor_counted():

@@ -40,7 +40,7 @@ from devinterp_core.lens.detection import DETECTORS, InjectionTables, injection_
 from devinterp_core.lens.development import lens_over_training
 from devinterp_core.lens.fidelity import fidelity_summary, fidelity_table
 from devinterp_core.lens.injection import Prompt, answer_features, sentiment_prompts
-from devinterp_core.lens.iterative import gradient_alignment
+from devinterp_core.lens.iterative import gradient_alignment, layer_deletion
 from devinterp_core.lens.lenses import LogitLens, TunedLens
 from devinterp_core.lens.model import LensModel
 from devinterp_core.lens.predictions import bits_per_byte, evaluate_lens, prediction_depth, prediction_trajectory
@@ -82,6 +82,7 @@ __all__ = [
     "gradient_alignment",
     "hidden_covariances",
     "injection_tables",
+    "layer_deletion",
     "layer_sweep",
     "lens_influence",
     "lens_influences",

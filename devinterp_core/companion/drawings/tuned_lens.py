@@ -160,14 +160,16 @@ def causal(influences: pd.DataFrame, correlations: pd.DataFrame) -> Figure:
     return fig
 
 
-def gradient(cosines: pd.DataFrame, paper: pd.DataFrame) -> Figure:
-    """Cosine of block and gradient by layer, a panel for each lens; medians of the paper beside the logit lens's.
+def blocks(cosines: pd.DataFrame, deleted: pd.DataFrame, paper: pd.DataFrame) -> Figure:
+    """Cosine of block and gradient by layer, a panel for each lens; rise of the loss without the block.
 
     Args:
         cosines: `lens`, `layer`, `sequence`, `cosine`.
-        paper: `layer`, `num_layers`, `median_cosine`.
+        deleted: `layer`, `rise` in nats, `low`, `high`.
+        paper: `layer`, `num_layers`, `median_cosine`, drawn beside the logit lens's.
     """
-    fig, axes = plt.subplots(1, 2, figsize=figures.size("double", 0.4), sharey=True)
+    fig, (*axes, last) = plt.subplots(1, 3, figsize=figures.size("double", 0.36))
+    axes[1].sharey(axes[0])
     for ax, (name, own) in zip(axes, cosines.groupby("lens"), strict=True):
         median = own.groupby("layer")["cosine"].median()
         ax.plot(own["layer"], own["cosine"], "o", ls="", color=INK[name], ms=2, alpha=0.5)
@@ -178,7 +180,12 @@ def gradient(cosines: pd.DataFrame, paper: pd.DataFrame) -> Figure:
     style = {"color": COLORS["orange"], "ms": 3, "label": "paper: Pythia-12B"}
     axes[0].plot(at, paper["median_cosine"], "s", ls="", **style)
     axes[0].set_ylabel("cosine")
-    axes[0].legend()
+    axes[0].legend(fontsize=7)
+    last.vlines(deleted["layer"], deleted["low"], deleted["high"], color=COLORS["black"], lw=0.8)
+    last.plot(deleted["layer"], deleted["rise"], "o", color=COLORS["black"], ls="", ms=3)
+    last.set_yscale("symlog", linthresh=0.1)
+    last.axhline(0, color="black", ls="-", lw=0.6)
+    last.set(xlabel="layer", title="without the block", ylabel="rise of the loss (nats)")
     return fig
 
 
