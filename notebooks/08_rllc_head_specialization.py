@@ -54,6 +54,7 @@ num_probes: int = 8  # random sign vectors for the Hessian's trace
 num_trace_sequences: int = 128  # on which the traces are measured
 text_wrllc: bool = False  # whether the text model's wrLLCs are estimated; False draws the recorded ones
 text_points: int = 1  # checkpoints of the text model for them, from the last one back
+text_draws: int = 90  # draws of each chain for the text model's wrLLCs on its training data
 
 # %% tags=["hide-input"]
 from dataclasses import replace
@@ -70,8 +71,8 @@ from devinterp_core.companion.drawings import rllc_head_specialization as drawin
 from devinterp_core.companion.glued import numbers
 from devinterp_core.companion.studies.head_tables import sweep_by_model, trace_table
 from devinterp_core.companion.output import cache_folder, output_folder
-from devinterp_core.companion.project import root
 from devinterp_core.companion.recorded import recorded_text_run
+from devinterp_core.companion.recorded_tables import recorded_path, recorded_tables
 from devinterp_core.llc import coefficient_table, refined_llc
 from devinterp_core.train import TrainingSettings, log_and_linear_steps, train
 from devinterp_core.trajectory.clusters import adjusted_rand, cluster_curves
@@ -80,7 +81,6 @@ from devinterp_core.transformer import Transformer, all_heads, attention_only, h
 torch.set_num_threads(1)
 figures.use_style()
 sheet = claims.ClaimSheet("08_rllc_head_specialization", paper="Wang et al. (2025), arXiv:2410.02984")
-recorded = root() / "data/recorded"
 
 # %% [markdown]
 # ## What the heads are for
@@ -141,7 +141,7 @@ here = {"n_beta": n_beta, "localization": localization, "step_size": step_size}
 def wrllc(model, data=chain_data, loss=language.next_token_loss, setting=here, **labels):
     """Table of every head's refined LLC."""
     own = {head: head_mask(model, head) for head in all_heads(model)}
-    draws = refined_llc(model, data, loss, own, **setting, **chains, seed=seed, progress=False)
+    draws = refined_llc(model, data, loss, own, **(chains | setting), seed=seed, progress=False)
     return coefficient_table(draws, pd.DataFrame([labels | {"head": head} for head in own]))
 
 
@@ -345,7 +345,7 @@ numbers(**{f"layer_{la}_{role.replace(' ', '_')}_{index}": llc for (la, role, in
 for index, model in enumerate(finals):  # for a sweep to collect
     numbers(**{f"memorised_share_{index}": head_tools.memorised_share(model, held_out, world)})
     numbers(**{f"prefix_matching_{index}": behaviour[behaviour.seed == index].prefix_matching.max()})
-sweep = sweep_by_model(pd.read_csv(recorded / "rllc_rules_sweep/table.csv"), "num_trigram_rules")
+sweep = sweep_by_model(recorded_tables("rllc_rules_sweep")["table"], "num_trigram_rules")
 
 # %% tags=["hide-input", "remove-output"]
 figures.show("fig-rllc-sweep", drawings.sweep, models=sweep)
@@ -389,7 +389,10 @@ sheet.claim(
     "Multigram heads of layer 1 are above in-context heads where an induction head has formed (recorded sweep)",
     paper="above", asks="every difference above 0, of fewer than three undecided",
     holds=(gaps > 0).all() if len(gaps) > 2 else None,
-    found=Measured(f"{(gaps > 0).sum()} of {len(gaps)} models", (gaps.min(), gaps.max()), "range of the differences"),
+    found=Measured(
+        f"{(gaps > 0).sum()} of {len(gaps)} models: {', '.join(f'{gap:+.2f}' for gap in gaps)}",
+        (gaps.min(), gaps.max()) if len(gaps) > 1 else "none", "range of the differences" if len(gaps) > 1 else "",
+    ),
     how=f"of {len(sweep)} models those with heads of both kinds in layer 1 and prefix matching above "
     f"{thresholds['prefix_matching']} (a first version counted both layers of all models: 9 of 9)",
 )  # fmt: skip
@@ -399,22 +402,21 @@ sheet.verdicts()
 # ## Prose and code
 #
 # The real-text model of the last chapter, from its recorded checkpoints: the wrLLC of each head on prose and code and,
-# refined by data, on prose and on code alone (recorded too, in the same folder). None of this is its training
-# distribution: half of its training sequences repeated a passage, and these data have no repeats. That augmentation
-# pays for an induction head, so that the order of the heads here is no evidence about models of text as it is. Types
-# are read off the trained model's attention, the first that applies: *prefix matching* (induction) on repeated random
-# tokens, then *previous token*, then *current token*, each above a threshold, else *other*. The paper's multigram heads
-# are those that are none of the first three; here half of the heads of layer 1 attend to the previous or the current
-# token, too, so that the claims compare the induction head with all others of its layer.
+# refined by data, on prose and on code alone (recorded too, in the same folder). Half of its training sequences
+# repeated a passage, and these data have no repeats, so that at the last checkpoint the wrLLC is estimated on data as
+# in the training, too. That augmentation pays for an induction head: the order of the heads here is no evidence about
+# models of text as it is. Types are read off the trained model's attention, the first that applies: *prefix matching*
+# (induction) on repeated random tokens, then *previous token*, then *current token*, each above a threshold, else
+# *other*. The paper's multigram heads are those that are none of the first three; here half of the heads of layer 1
+# attend to the previous or the current token, too, so that the claims compare the induction head with all others.
 
 # %%
-text = recorded_text_run(recorded / "language_model/checkpoints")
+text = recorded_text_run(recorded_path("language_model", "checkpoints"))
 last_step, sources = text.checkpoints.steps[-1], text.corpus.sources
 sample = partial(language.text_sequences, text.corpus, length=text.length)
 held_out_text = {source: sample(source, num_sequences=24, seed=seed + 1, held_out=True) for source in sources}
-described = head_tools.describe_text_heads(
-    text.checkpoints.model(last_step), held_out_text, text.corpus.num_tokens, thresholds, seed=seed
-)
+final_text = text.checkpoints.model(last_step)
+described = head_tools.describe_text_heads(final_text, held_out_text, text.corpus.num_tokens, thresholds, seed=seed)
 best = described.loc[described.prefix_matching.idxmax()]
 numbers(**{f"induction_{source}": best[f"ablation {source}"] for source in sources})
 if text_wrllc:
@@ -425,12 +427,15 @@ if text_wrllc:
     text_curves = pd.concat(found, ignore_index=True)
     text_curves.to_csv(output_folder() / "wrllc.csv", index=False)
 else:
-    text_curves = pd.read_csv(recorded / "language_model/wrllc.csv")
+    text_curves = recorded_tables("language_model")["wrllc"]
+as_trained = text.stream(2048, seed + 3)(0)[0][0]  # repeats included
+longer = here | {"num_draws": text_draws}
+as_trained = wrllc(final_text, as_trained, setting=longer, step=last_step, data_set="training")
+made_here = pd.concat([curves, cells, as_trained])
+numbers(worst_r_hat=made_here.r_hat.max(), least_ess=made_here.ess.min())
+numbers(text_r_hat=text_curves.r_hat.max(), text_ess=text_curves.ess.min())
+text_curves = pd.concat([text_curves, as_trained], ignore_index=True)
 text_curves = text_curves.merge(described[["head", "layer", "type", "ablation"]])
-numbers(
-    worst_r_hat=max(curves.r_hat.max(), cells.r_hat.max()), least_ess=min(curves.ess.min(), cells.ess.min()),
-    text_r_hat=text_curves.r_hat.max(), text_ess=text_curves.ess.min(),
-)  # fmt: skip
 
 # %% tags=["hide-input", "remove-output"]
 figures.show("fig-rllc-text-curves", drawings.text_curves, curves=text_curves)
@@ -438,14 +443,14 @@ figures.show("fig-rllc-text-curves", drawings.text_curves, curves=text_curves)
 # %% [markdown]
 # ```{glue:figure} fig-rllc-text-curves
 # :name: fig-rllc-text-curves
-# :alt: Six line charts of refined learning coefficients against the training step, all rising. In layer 1 the
-# :  induction head starts among the lowest and ends highest on code and on both, level with others on prose; in
-# :  layer 0 two heads pull away from the others late in training.
+# :alt: Six line charts of refined learning coefficients against the training step, all rising, and two charts of
+# :  their last values on training data. In layer 1 the induction head starts among the lowest and ends highest on code
+# :  and on both, level with others on prose; in layer 0 two heads pull away from the others late in training.
 #
-# **wrLLC of every head of the text model over training** (recorded), refined by data: prose, code, both, none with
-# repeats; rows: layers; one curve a head, coloured by its type at the end. One model, two chains a head, draws as in
-# the run's provenance; bars: one standard error, which for differences between heads is too large, as all met the same
-# minibatches.
+# **wrLLC of every head of the text model over training**, refined by data: prose, code, both, none with repeats
+# (recorded), and at the last checkpoint on data as in its training, with repeats (made here); rows: layers; one curve a
+# head, coloured by its type at the end. One model, two chains a head; bars: one standard error, which for differences
+# between heads is too large, as all met the same minibatches.
 # ```
 # % rests on: The text model: on code the induction heads are above
 
@@ -455,6 +460,8 @@ upper = last[last.layer == "1"].pivot(index=["type", "head"], columns="data_set"
 is_induction = upper.index.get_level_values("type") == "prefix_matching"
 none = Measured("no induction head", "none")
 for name, asks, statement, paper in (
+    ("training", criteria.at_least(0), "on data as in its training the other heads of layer 1 are above its induction "
+     "heads", "multigram above induction"),
     ("both", criteria.at_least(0), "the other heads of layer 1 are above its induction heads",
      "multigram above induction"),
     (sources[-1], criteria.at_most(0), f"on {sources[-1]} the induction heads are above the other heads of layer 1",
@@ -465,8 +472,8 @@ for name, asks, statement, paper in (
     sheet.claim(
         f"The text model: {statement}", paper=paper, asks=str(asks), holds=asks(gap) if is_induction.any() else None,
         found=replace(gap, value=f"{gap.value:+.2f}") if is_induction.any() else none,
-        how="mean final wrLLC of layer 1's other heads minus that of its induction heads, on data without repeats; "
-        "half of the training sequences repeated a passage, which pays for an induction head",
+        how="mean final wrLLC of layer 1's other heads minus that of its induction heads; half of the training "
+        "sequences repeat a passage, which pays for an induction head; the other data have no such repeats",
     )  # fmt: skip
 jump = upper[sources[-1]] / upper[sources[0]]
 own, rest = jump[is_induction], jump[~is_induction]
@@ -490,9 +497,10 @@ sheet.verdicts()
 # from as large to about twice as large; that it follows the loss by ablation over both layers together is mostly the
 # difference between the layers. In the text model no trace was measured; there it follows the loss by ablation within
 # each layer, too. Its one head that passes the threshold for induction, narrowly, overtakes the others of its layer as
-# its prefix matching rises on code and on both together; on prose it only draws level. Two heads of layer 0 rise with
-# it. Ablating that induction head changes the loss by {glue:text}`induction_prose:.3f` nats a token on held-out prose
-# and by {glue:text}`induction_code:.3f` on code: prose that repeats no passage gains nothing by it.
+# its prefix matching rises on code and on both together; on prose it only draws level, on data as in its training it is
+# furthest above. Two heads of layer 0 rise with it. Ablating that induction head changes the loss by
+# {glue:text}`induction_prose:.3f` nats a token on held-out prose and by {glue:text}`induction_code:.3f` on code: prose
+# that repeats no passage gains nothing by it.
 #
 # ## Claims
 #

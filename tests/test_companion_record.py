@@ -249,6 +249,19 @@ def test_only_the_step_that_is_wrong_is_made_again(tree):
     assert not recorded_tables.problem("small")
 
 
+def test_one_step_can_be_made_alone(tree):
+    assert companion(tree, "record", "small")[0] == 0
+    commit(tree)
+    edit(tree / "notebooks/params/01_first.recorded.yaml", "0.25", "0.5")
+    commit(tree)
+    status, output = companion(tree, "record", "small", "--only", "last.csv")
+    assert status == 0, output
+    assert states() == ["settings have changed: scale", follows.FOLLOWS] and not recorded_tables.problem("small")
+    status, output = companion(tree, "record", "small", "--only", "first.csv")
+    assert status == 1 and "no step of 'small' makes 'first.csv'; its files are: llc.csv, plain.csv" in output
+    assert companion(tree, "record", "small", "swept", "--only", "last.csv")[0] == 1
+
+
 def test_tables_of_runs_that_do_not_fit_are_refused(tmp_path):
     for name, text in {"a": "x,y\n1,2\n", "b": "x,z\n1,2\n"}.items():
         (tmp_path / name).mkdir()

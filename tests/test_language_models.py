@@ -64,6 +64,7 @@ def test_a_recorded_run_gives_model_corpus_and_sizes(exported):
     assert found.checkpoints.template.config == run.template.config
     for mine, theirs in zip(found.checkpoints.model(2).parameters(), run.model(2).parameters(), strict=True):
         assert torch.equal(mine, theirs)
+    assert torch.equal(found.stream(4, seed=5)(7)[0], TextStream(corpus, 4, 12, (5,))(7)[0])
 
 
 def test_other_texts_and_other_streams_are_refused(exported, tmp_path):

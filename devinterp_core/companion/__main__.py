@@ -122,9 +122,10 @@ def sweep(grid, output, options) -> None:
 @main.command()
 @click.argument("names", nargs=-1)
 @click.option("--list", "listing", is_flag=True, help="Minutes, size and state of each recording.")
+@click.option("--only", metavar="FILE", help="Of one recording the step that makes this file.")
 @click.option("--force", is_flag=True, help="Record again what follows from its command already.")
 @click.option("--cores", type=int, help="Runs of a sweep at a time (default: all cores).")
-def record(names, listing, force, cores) -> None:
+def record(names, listing, only, force, cores) -> None:
     """Make the recorded runs NAMES, folders of data/recorded, with their provenance.
 
     What each consists of stands in data/recorded/recordings.yml. The tree must be committed; an interrupted recording
@@ -135,8 +136,10 @@ def record(names, listing, force, cores) -> None:
 
     if listing == bool(names):
         raise project.CompanionError("give the names of recordings, or --list to see them")
+    if only and len(names) != 1:
+        raise project.CompanionError("--only goes with the name of one recording")
     for name in names:
-        recorder.record(name, force=force, cores=cores)
+        recorder.record(name, only=only, force=force, cores=cores)
     for line in follows.listing() if listing else ():
         click.echo(line)
 

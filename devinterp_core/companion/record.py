@@ -25,20 +25,25 @@ ATTEMPTS = "attempts.json"
 TRAINING = "training.json"  # of `train`, written when it has ended
 
 
-def record(name: str, *, force: bool = False, cores: int | None = None) -> None:
+def record(name: str, *, only: str | None = None, force: bool = False, cores: int | None = None) -> None:
     """Make the steps of the recording `name` that do not follow from their commands, or all of them.
 
     Args:
         name: of the folder in `data/recorded`.
+        only: a file that it leaves: only the step that makes it; the others stay as they are, whatever their state.
         force: make every step again; trainings are still taken from the cache, which may be deleted.
         cores: runs of a sweep at a time; None takes all cores.
 
     Raises:
-        CompanionError: an unknown name, a tree that differs from its commit, or a run that failed.
+        CompanionError: an unknown name or file, a tree that differs from its commit, or a run that failed.
     """
     recording = find(name)
+    chosen = [step for step in recording.steps if only is None or only in step.files]
+    if not chosen:
+        known = ", ".join(file for step in recording.steps for file in step.files)
+        raise project.CompanionError(f"no step of '{name}' makes '{only}'; its files are: {known}")
     with project.locked(recording.cache / ".lock", f"recording {name}"):
-        for step in recording.steps:
+        for step in chosen:
             what, state = f"{name} ({', '.join(step.files)})", follows.state(recording, step)
             if state == follows.FOLLOWS and not force:
                 _say(f"{what}: as recorded, nothing to do")

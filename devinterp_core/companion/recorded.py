@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from devinterp_core.language import TextCorpus, text_corpus
+from devinterp_core.language import TextCorpus, TextStream, text_corpus
 from devinterp_core.train import Checkpoints
 from devinterp_core.train.checkpoints import RECORD
 from devinterp_core.transformer import Transformer, TransformerConfig
@@ -26,6 +26,11 @@ class TextRun(NamedTuple):
     corpus: TextCorpus
     length: int
     batch_size: int
+
+    def stream(self, batch_size: int, seed: int) -> TextStream:
+        """Batches like those that it was trained on, repeated passages included, with another seed."""
+        share = self.checkpoints.record["stream"][TextStream.__name__]["repeat_share"]
+        return TextStream(self.corpus, batch_size, self.length, (seed,), share)
 
 
 def recorded_text_run(folder: str | os.PathLike) -> TextRun:
