@@ -377,8 +377,9 @@ figures.show("fig-lens-causal", drawings.causal, influences=influences.reset_ind
 # %% [markdown]
 # ```{glue:figure} fig-lens-causal
 # :name: fig-lens-causal
-# :alt: Left, log axes: causal and random directions by their influence on the lens and on the model, with the line of
-# :  equality. Right, rank correlations of the two by layer, of causal and of random directions, with error bars.
+# :alt: Left, log axes: random directions at the lower left on the line of equality, causal directions at the upper
+# :  right, several times below the line; open circles lie to the right of them. Right, rank correlations by layer with
+# :  error bars, high at all four layers for causal directions, as high or lower for random ones.
 #
 # **Causal fidelity** (recorded). Left: influence of removing a direction on the lens and on the model at layer
 # {glue:text}`causal_layer`, bits a token, log scales; blue dots: causal basis, grey crosses: random directions, open
