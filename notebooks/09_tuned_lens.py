@@ -447,7 +447,7 @@ figures.show("fig-lens-gradient", drawings.blocks, cosines=cosines, deleted=dele
 # :alt: Two panels of dots of cosines by layer with the median as a line. With the logit lens the line wanders around
 # :  zero in the first two thirds of the layers and is negative after; with the tuned lens it is negative nearly
 # :  everywhere. Orange squares of the published model lie slightly below zero at every layer. A third panel has the
-# :  rise of the loss without each block, by far the largest at the first.
+# :  rise of the loss without each block, largest at the first, small at most of the middle layers.
 #
 # **Blocks against the gradient, and blocks left out.** Left and middle: cosine between the gradient of a lens's loss
 # and what a block adds to the stream, SmolLM2; loss of the logit lens, as in the paper, and of the tuned lens. Dots:
