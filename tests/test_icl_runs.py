@@ -13,12 +13,18 @@ def coefficients(r_hat: float) -> pd.DataFrame:
     steps = [1, 3, 10, 30, 100, 300, 1000, 3000, 10_000]
     rows = [(step, seed, 10 * min(np.log10(step) + 1, 5 - np.log10(step))) for step in steps for seed in (0, 1)]
     table = pd.DataFrame(rows, columns=["step", "seed", "llc"])
-    return table.assign(standard_error=0.1, virial_ratio=[0.9, *[1.0] * 17], r_hat=r_hat, ess=[*range(20, 38)])
+    return table.assign(
+        standard_error=0.1,
+        virial_ratio=[0.9, *[1.0] * 17],
+        r_hat=r_hat,
+        ess=[*range(20, 38)],
+        num_diverged=[2, *[0] * 17],
+    )
 
 
 def test_a_chain_table_has_the_worst_of_each_run():
-    table = chain_table({"one": coefficients(np.nan), "four": coefficients(1.05)}).set_index("run")
-    assert list(table.loc["four"]) == [18, 1.0, 0.9, 1.0, 1.05, 20]
+    table = chain_table({"one": coefficients(np.nan), "four": coefficients(1.05)[:17]}).set_index("run")
+    assert list(table.loc["four"]) == [17, 1, 2, 1.0, 0.9, 1.0, 1.05, 20]
     assert np.isnan(table.r_hat["one"])
 
 

@@ -17,15 +17,17 @@ def chain_table(coefficients: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         coefficients: of each run a table of `llc.coefficient_table`.
 
     Returns:
-        One row a `run`: `estimates`, how many there are; `virial`, `virial_low` and `virial_high`, median and range of
-        the virial ratio, 1 in equilibrium; `r_hat`, the largest, NaN where every estimate has one chain; `ess`, the
-        smallest effective sample size.
+        One row a `run`: `estimates`, how many there are; `missing`, of how many pairs of step and seed all chains left
+        the finite numbers; `diverged`, how many chains of the others did; `virial`, `virial_low` and `virial_high`,
+        median and range of the virial ratio, 1 in equilibrium; `r_hat`, the largest, NaN where every estimate has one
+        chain; `ess`, the smallest effective sample size.
     """
     return pd.DataFrame([
         {
-            "run": run, "estimates": len(own), "virial": own.virial_ratio.median(),
-            "virial_low": own.virial_ratio.min(), "virial_high": own.virial_ratio.max(), "r_hat": own.r_hat.max(),
-            "ess": own.ess.min(),
+            "run": run, "estimates": len(own), "missing": own.step.nunique() * own.seed.nunique() - len(own),
+            "diverged": own.num_diverged.sum(), "virial": own.virial_ratio.median(),
+            "virial_low": own.virial_ratio.min(), "virial_high": own.virial_ratio.max(),
+            "r_hat": own.r_hat.max(), "ess": own.ess.min(),
         }
         for run, own in coefficients.items()
     ])  # fmt: skip
