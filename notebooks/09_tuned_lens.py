@@ -378,8 +378,8 @@ figures.show("fig-lens-causal", drawings.causal, influences=influences.reset_ind
 # ```{glue:figure} fig-lens-causal
 # :name: fig-lens-causal
 # :alt: Left, log axes: random directions at the lower left on the line of equality, causal directions at the upper
-# :  right, several times below the line; open circles lie to the right of them. Right, rank correlations by layer with
-# :  error bars, high at all four layers for causal directions, as high or lower for random ones.
+# :  right, several times below the line; most open circles lie to the right of them. Right, rank correlations by layer
+# :  with error bars, high at all four layers for causal directions, mostly lower for random ones.
 #
 # **Causal fidelity** (recorded). Left: influence of removing a direction on the lens and on the model at layer
 # {glue:text}`causal_layer`, bits a token, log scales; blue dots: causal basis, grey crosses: random directions, open
@@ -391,7 +391,8 @@ figures.show("fig-lens-causal", drawings.causal, influences=influences.reset_ind
 # ```
 #
 # On the states on which they were found the causal directions are worth {glue:text}`chosen:.1f` times as much to the
-# lens as on the others (median over layers; {glue:text}`chosen_low:.1f` to {glue:text}`chosen_high:.1f`).
+# lens as on the others (median over layers; {glue:text}`chosen_low:.1f` to {glue:text}`chosen_high:.1f`). Random
+# directions, whose influences are tiny, are ordered alike by lens and model as well.
 
 # %% tags=["hide-input"]
 each = "at layers " + ", ".join(f"{layer}" for layer in fidelity.layer)
