@@ -1,5 +1,6 @@
 """Figures of chapter 9 draw what their tables say."""
 
+import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 
@@ -7,13 +8,17 @@ from devinterp_core.companion.drawings import tuned_lens as drawings
 
 
 def test_the_shown_layer_stands_on_the_left():
-    values = {"lens_bits": [1.0, 0.1, 5.0], "model_bits": [0.5, 0.2, 5.0]}
+    values = {"lens": [1.0, 0.1, 5.0], "model": [0.5, 0.2, 5.0], "chosen_on": [3.0, np.nan, 9.0]}
     influences = pd.DataFrame({"layer": [3, 3, 9], "basis": ["causal", "random", "causal"]} | values)
-    correlations = {"layer": [3, 9], "causal": [0.5, 0.1], "random": 0.0, "both": 0.9, "shown": [True, False]}
-    figure = drawings.causal(influences, pd.DataFrame(correlations))
+    found = {"causal": [0.5, 0.1], "causal_low": [0.4, -0.2], "causal_high": 0.6}
+    found |= {"random": 0.0, "random_low": -0.1, "random_high": 0.1, "shown": [True, False]}
+    figure = drawings.causal(influences, pd.DataFrame({"layer": [3, 9]} | found))
     left, right = figure.axes
-    assert left.lines[0].get_xdata().tolist() == [1.0] and left.lines[0].get_ydata().tolist() == [0.5]
+    chosen, causal = left.lines[:2]
+    assert (chosen.get_xdata(), chosen.get_ydata()) == ([3.0], [0.5])
+    assert (causal.get_xdata(), causal.get_ydata()) == ([1.0], [0.5])
     assert right.lines[0].get_ydata().tolist() == [0.5, 0.1]
+    assert [bar[:, 1].tolist() for bar in right.collections[0].get_segments()] == [[0.4, 0.6], [-0.2, 0.6]]
     plt.close(figure)
 
 
@@ -30,6 +35,9 @@ def test_step_zero_stands_at_the_left_edge_and_the_model_beside_its_layers():
 def test_a_median_is_drawn_through_the_sequences():
     table = {"lens": ["logit", "logit", "logit", "tuned"], "layer": 0, "sequence": [0, 1, 2, 0]}
     cosines = pd.DataFrame(table | {"cosine": [-0.5, 0.1, 0.3, -1.0]})
-    figure = drawings.gradient(cosines, pd.DataFrame({"layer": [0], "num_layers": [2], "median_cosine": [-0.01]}))
+    deleted = pd.DataFrame({"layer": [0, 1], "rise": [3.0, 0.2], "low": [2.0, -0.1], "high": [4.0, 0.5]})
+    paper = pd.DataFrame({"layer": [0], "num_layers": [2], "median_cosine": [-0.01]})
+    figure = drawings.blocks(cosines, deleted, paper)
     assert figure.axes[0].lines[1].get_ydata().tolist() == [0.1]
+    assert figure.axes[2].lines[0].get_ydata().tolist() == [3.0, 0.2]
     plt.close(figure)

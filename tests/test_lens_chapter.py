@@ -1,9 +1,13 @@
 """What chapter 9 is made of: prompts, answers, causal bases of layers, lenses along a training, the table of tokens."""
 
+import copy
+
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from scipy.stats import spearmanr
 from test_lens import LAYERS, WIDTH, hugging_face, own_model, random_lens, some_tokens
 
 from devinterp_core.companion.intervals import bootstrap_ratio
@@ -17,9 +21,12 @@ from devinterp_core.lens import (
     answer_features,
     causal_basis,
     evaluate_lens,
+    fidelity_summary,
     fidelity_table,
     gradient_alignment,
     hidden_covariances,
+    layer_deletion,
+    lens_influence,
     lens_over_training,
     mean_ablate,
     model_influence,
@@ -97,17 +104,64 @@ def test_answers_that_cannot_be_told_apart_are_refused(small):
 # --- causal bases -----------------------------------------------------------------------------------------------------
 
 
-def test_a_fidelity_table_is_made_of_bases_and_influences():
+def test_a_fidelity_table_is_measured_on_other_sequences_than_its_bases_are_found_on():
     lens = random_lens(LensModel(hugging_face("Llama")))
-    tokens = some_tokens(6, 6)
-    table = fidelity_table(lens, tokens, [0, 2], 3, num_states=30, max_iterations=5, skip=1, seed=7)
-    assert len(table) == 2 * 2 * 3
-    hidden = lens.model.hidden_states(tokens)[2][:, 1:].flatten(0, 1)
+    first, tokens = some_tokens(6, 6), some_tokens(5, 6, seed=9)
+    table = fidelity_table(lens, first, tokens, [0, 2], 3, num_states=30, max_iterations=5, skip=1, seed=7)
+    assert len(table) == 2 * 2 * 3 * 5
+    hidden, states = (lens.model.hidden_states(each)[2][:, 1:].flatten(0, 1) for each in (first, tokens))
     found = causal_basis(lens, hidden, 2, 3, max_iterations=5)
-    own = table[(table.layer == 2) & (table.basis == "causal")]
-    assert np.allclose(own.lens, found.influence)
-    expected = model_influence(lens.model, tokens, 2, found.directions, hidden.mean(0), skip=1)
-    assert np.allclose(own.model, expected)
+    own = table[(table.layer == 2) & (table.basis == "causal")].groupby("direction")
+    assert np.allclose(own.chosen_on.first(), found.influence)
+    assert np.allclose(own.lens.mean(), lens_influence(lens, states, 2, found.directions))
+    assert np.allclose(
+        own.model.mean(), model_influence(lens.model, tokens, 2, found.directions, states.mean(0), skip=1)
+    )
+    with pytest.raises(ValueError, match="share sequences"):
+        fidelity_table(lens, first, first[:2], [0], 3, num_states=30, max_iterations=1)
+
+
+def test_a_summary_correlates_means_over_sequences_and_knows_how_they_scatter():
+    rows = [
+        {"layer": layer, "basis": basis, "direction": d, "sequence": s, "lens": size * (3.0 - d) * (1 + s / 5),
+         "model": size * (d + s), "chosen_on": 9.0 - 3 * d}
+        for layer in (4, 7, 9)
+        for basis, size in (("causal", layer), ("random", 1.0))
+        for d in range(3)
+        for s in (0, 10)
+    ]  # fmt: skip
+    table = pd.DataFrame(rows)
+    found, median = fidelity_summary(table, num_resamples=50)
+    assert list(found.layer) == [4, 7, 9] and np.allclose(found[["causal", "random"]], -1)
+    assert np.allclose(found[["ratio", "ratio_low", "ratio_high"]], np.array([[4, 7, 9]] * 3).T)
+    assert np.allclose(median["ratio"], (7, 7, 7)) and np.allclose(median["causal"], -1)
+    mean = 1 + 1 / 1  # over the sequences 0 and 10, of 1 + s / 5
+    assert np.allclose(found.chosen, 3 / (found.layer * mean))
+    assert np.allclose(found.chosen_low, 3 / (found.layer * 3)) and np.allclose(found.chosen_high, 3 / found.layer)
+    noisy = table.assign(lens=np.random.default_rng(0).normal(size=len(table)))
+    found, _ = fidelity_summary(noisy, num_resamples=200)
+    means = noisy[(noisy.layer == 7) & (noisy.basis == "causal")].groupby("direction")
+    assert found.causal[1] == pytest.approx(spearmanr(means.lens.mean(), means.model.mean()).statistic)
+    assert found.causal_low[1] <= found.causal[1] <= found.causal_high[1] and found.causal_low[1] < found.causal_high[1]
+    with pytest.raises(ValueError, match="two of them"):
+        fidelity_summary(pd.DataFrame(rows[::2]))
+
+
+def test_a_deleted_block_is_one_that_the_model_does_not_have():
+    module, tokens = hugging_face("Llama"), some_tokens(4, 6)
+    found = layer_deletion(LensModel(module), tokens, skip=2)
+
+    def loss(model) -> torch.Tensor:
+        logits = model(tokens, use_cache=False).logits[:, 2:-1]
+        return torch.nn.functional.cross_entropy(logits.mT, tokens[:, 3:], reduction="none").mean(1)
+
+    with torch.no_grad():
+        for layer in range(len(found)):
+            shorter = copy.deepcopy(module)
+            del shorter.model.layers[layer]
+            torch.testing.assert_close(found[layer], loss(shorter) - loss(module), atol=1e-5, rtol=1e-4)
+    with pytest.raises(ValueError, match="two tokens or more"):
+        layer_deletion(LensModel(module), tokens, skip=5)
 
 
 def test_skipped_positions_are_neither_ablated_nor_counted():

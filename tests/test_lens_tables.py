@@ -10,6 +10,8 @@ from test_lens import random_lens
 
 from devinterp_core.companion.studies.lens_tables import (
     bits_by_source,
+    block_tables,
+    development_tables,
     divergence_by_domain,
     per_byte,
     share_of_gain,
@@ -23,7 +25,9 @@ from devinterp_core.lens import (
     LogitLens,
     TunedLens,
     evaluate_lens,
+    gradient_alignment,
     injection_tables,
+    layer_deletion,
     loss_table,
     prediction_trajectory,
     sentiment_prompts,
@@ -133,3 +137,30 @@ def test_a_training_leaves_what_its_record_keeps(case, tmp_path):
     before = pd.read_csv(tmp_path / "least_squares.csv").set_index(["layer", "sequence"]).kl
     after = loss_table(again, tokens, tokenizer, skip=1)[0].set_index(["layer", "sequence"]).kl
     assert not np.allclose(before, after)  # the file holds the least squares, the translators have been trained
+
+
+def test_block_tables_hold_the_cosines_of_every_lens_and_the_mean_rise_without_each_block(case):
+    model, _, tokens = case
+    pair = {"logit": LogitLens(model), "tuned": random_lens(model)}
+    cosines, deleted = block_tables(pair, model, tokens, skip=1)
+    for name, lens in pair.items():
+        own = cosines[cosines.lens == name].pivot(index="layer", columns="sequence", values="cosine")
+        assert np.allclose(own, gradient_alignment(lens, tokens, skip=1))
+    rises = layer_deletion(model, tokens, skip=1)
+    assert np.allclose(deleted.rise, rises.mean(1)) and list(deleted.layer) == list(range(model.num_layers))
+    half = 4.302653 * rises.std(1) / 3**0.5  # Student, three sequences
+    assert np.allclose(deleted.high - deleted.low, 2 * half, atol=1e-5)
+
+
+def test_a_development_has_curves_shares_and_the_gap_at_the_end():
+    bits = {("logit", 0): (40, 36), ("tuned", 0): (40, 30), ("logit", 1): (40, 20), ("tuned", 1): (40, 20)}
+    rows = [
+        {"lens": lens, "layer": layer, "step": step, "sequence": sequence, "bits": value * size, "bytes": 10 * size}
+        for (lens, layer), values in bits.items()
+        for step, value in zip((0, 8), values, strict=True)
+        for sequence, size in ((0, 1), (1, 3))
+    ]
+    along, shares, gap = development_tables(pd.DataFrame(rows))
+    assert list(along[(along.lens == "tuned") & (along.layer == 0)].bits_per_byte) == [4, 3]
+    assert shares.to_dict("records") == [{"step": 8, "share": 0.5, "layer": 0}]
+    assert gap.to_dict("records") == [{"layer": 0, "bits_per_byte": pytest.approx(0.6), "low": 0.6, "high": 0.6}]

@@ -131,18 +131,25 @@ def causal(influences: pd.DataFrame, correlations: pd.DataFrame) -> Figure:
     """Influence of directions on lens and model at one layer; rank correlation of the two by layer.
 
     Args:
-        influences: `layer`, `basis`, `lens_bits`, `model_bits`.
-        correlations: `layer`, `causal`, `random`, `both`, and `shown`, true at the layer of the left panel.
+        influences: `layer`, `basis`, `lens`, `model`, and `chosen_on`, the influence on the lens at the states on which
+            a causal direction was found, in bits.
+        correlations: `layer`, `causal` and `random`, each with `..._low` and `..._high`, and `shown`, true at the layer
+            of the left panel.
     """
     fig, (left, right) = plt.subplots(1, 2, figsize=figures.size("double", 0.42))
     (layer,) = correlations.loc[correlations["shown"], "layer"]
     shown = influences[influences["layer"] == layer]
-    for name, (mark, color) in BASES.items():
+    chosen = shown[shown["basis"] == "causal"]
+    left.hlines(chosen["model"], chosen["lens"], chosen["chosen_on"], color=COLORS["sky"], lw=0.7)
+    left.plot(chosen["chosen_on"], chosen["model"], "o", ls="", color=COLORS["blue"], mfc="white", ms=4,
+              label="on the states that chose them")  # fmt: skip
+    for place, (name, (mark, color)) in enumerate(BASES.items()):
         own = shown[shown["basis"] == name]
-        left.plot(own["lens_bits"], own["model_bits"], mark, ls="", color=color, label=f"{name} directions")
-        right.plot(correlations["layer"], correlations[name], mark, ls="-", color=color, lw=0.8)
-    right.plot(correlations["layer"], correlations["both"], "s", ls="-", color="black", lw=0.8, ms=3, label="both")
-    ends = shown[["lens_bits", "model_bits"]].to_numpy()
+        left.plot(own["lens"], own["model"], mark, ls="", color=color, label=f"{name} directions")
+        at = correlations["layer"] + 0.5 * place  # beside each other
+        right.vlines(at, correlations[f"{name}_low"], correlations[f"{name}_high"], color=color, lw=1)
+        right.plot(at, correlations[name], mark, ls="", color=color, label=f"{name} directions")
+    ends = shown[["lens", "model"]].to_numpy()
     marks.identity(left, ends[ends > 0].min(), ends.max())
     left.set(xscale="log", yscale="log", xlabel="influence on the lens (bits)", ylabel="influence on the model (bits)")
     left.set_title(f"layer {layer}")
@@ -153,14 +160,16 @@ def causal(influences: pd.DataFrame, correlations: pd.DataFrame) -> Figure:
     return fig
 
 
-def gradient(cosines: pd.DataFrame, paper: pd.DataFrame) -> Figure:
-    """Cosine of block and gradient by layer, a panel for each lens; medians of the paper beside the logit lens's.
+def blocks(cosines: pd.DataFrame, deleted: pd.DataFrame, paper: pd.DataFrame) -> Figure:
+    """Cosine of block and gradient by layer, a panel for each lens; rise of the loss without the block.
 
     Args:
         cosines: `lens`, `layer`, `sequence`, `cosine`.
-        paper: `layer`, `num_layers`, `median_cosine`.
+        deleted: `layer`, `rise` in nats, `low`, `high`.
+        paper: `layer`, `num_layers`, `median_cosine`, drawn beside the logit lens's.
     """
-    fig, axes = plt.subplots(1, 2, figsize=figures.size("double", 0.4), sharey=True)
+    fig, (*axes, last) = plt.subplots(1, 3, figsize=figures.size("double", 0.36))
+    axes[1].sharey(axes[0])
     for ax, (name, own) in zip(axes, cosines.groupby("lens"), strict=True):
         median = own.groupby("layer")["cosine"].median()
         ax.plot(own["layer"], own["cosine"], "o", ls="", color=INK[name], ms=2, alpha=0.5)
@@ -171,7 +180,12 @@ def gradient(cosines: pd.DataFrame, paper: pd.DataFrame) -> Figure:
     style = {"color": COLORS["orange"], "ms": 3, "label": "paper: Pythia-12B"}
     axes[0].plot(at, paper["median_cosine"], "s", ls="", **style)
     axes[0].set_ylabel("cosine")
-    axes[0].legend()
+    axes[0].legend(fontsize=7)
+    last.vlines(deleted["layer"], deleted["low"], deleted["high"], color=COLORS["black"], lw=0.8)
+    last.plot(deleted["layer"], deleted["rise"], "o", color=COLORS["black"], ls="", ms=3)
+    last.set_yscale("symlog", linthresh=0.1)
+    last.axhline(0, color="black", ls="-", lw=0.6)
+    last.set(xlabel="layer", title="without the block", ylabel="rise of the loss (nats)")
     return fig
 
 

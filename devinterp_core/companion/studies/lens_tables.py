@@ -1,14 +1,16 @@
 """Intervals of what a lens says, by resampling the sequences on which it was measured."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.stats import spearmanr
+from torch import Tensor
 
 from devinterp_core.companion.criteria import Measured
-from devinterp_core.companion.intervals import bootstrap_ratio
+from devinterp_core.companion.intervals import bootstrap_ratio, over_seeds
+from devinterp_core.lens import LensModel, LogitLens, gradient_alignment, layer_deletion
 
 
 def per_byte(table: pd.DataFrame, along: str, value: str = "bits", *, seed: int = 0) -> pd.DataFrame:
@@ -93,6 +95,26 @@ def share_of_gain(curves: pd.DataFrame, layer: int, last: int, *, least: float =
     return share.rename("share").reset_index().assign(layer=layer)
 
 
+def development_tables(table: pd.DataFrame, *, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Both lenses along a training.
+
+    Args:
+        table: `lens` (`logit` or `tuned`), `step`, `layer` (the last being the model), `sequence`, `bits`, `bytes`.
+        seed: of the bootstrap.
+
+    Returns:
+        `per_byte` for each `lens`, `layer` and `step`; `share_of_gain` of the tuned lens at every layer but the last;
+        and what the tuned lens has less than the logit lens at these layers at the last step, by `per_byte`.
+    """
+    along = {key: per_byte(own, "step", seed=seed) for key, own in table.groupby(["lens", "layer"])}
+    along = pd.concat(along, names=["lens", "layer"]).reset_index(level=[0, 1]).reset_index(drop=True)
+    last, tuned = int(along["layer"].max()), along[along["lens"] == "tuned"]
+    shares = pd.concat([share_of_gain(tuned, layer, last) for layer in range(last)], ignore_index=True)
+    final = table[(table["step"] == table["step"].max()) & (table["layer"] < last)]
+    final = final.pivot(index=["layer", "sequence", "bytes"], columns="lens", values="bits").reset_index()
+    return along, shares, per_byte(final.assign(gap=final["logit"] - final["tuned"]), "layer", "gap", seed=seed)
+
+
 def bits_by_source(by_sequence: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     """Bits per byte of each lens and layer on each source of text, and on `all` of it, by `per_byte`.
 
@@ -144,3 +166,33 @@ def divergence_by_domain(
         over = "median over layers; 95 %, bootstrap over sequences"
         found[kind] = Measured(float(ratios[0]), (float(low), float(high)), over)
     return pd.concat(rows, ignore_index=True), found
+
+
+def block_tables(
+    lenses: Mapping[str, LogitLens], model: LensModel, tokens: Int[Tensor, "sequence position"], *, skip: int = 0
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What each block does: along the gradient of every lens's loss, and to the loss of the model that lacks it.
+
+    Args:
+        lenses: by name, of the model.
+        model: the model.
+        tokens: two sequences or more.
+        skip: positions at the beginning of each sequence that are left out.
+
+    Returns:
+        `lens`, `layer`, `sequence`, `cosine` of `gradient_alignment`; and of `layer_deletion` one row a `layer`: the
+        mean `rise` over the sequences with its 95 % interval (Student), `low` and `high`.
+
+    Raises:
+        ValueError: as `gradient_alignment` and `layer_deletion`.
+    """
+    cosines = {name: gradient_alignment(lens, tokens, skip=skip).numpy() for name, lens in lenses.items()}
+    tidy = [
+        pd.DataFrame(table).rename_axis("layer").rename_axis("sequence", axis=1).stack().rename("cosine").reset_index()
+        for table in cosines.values()
+    ]
+    rises = layer_deletion(model, tokens, skip=skip).numpy()
+    low, high = np.array([over_seeds(rise) for rise in rises]).T
+    deleted = pd.DataFrame({"layer": range(len(rises)), "rise": rises.mean(1), "low": low, "high": high})
+    named = [table.assign(lens=name) for name, table in zip(cosines, tidy, strict=True)]
+    return pd.concat(named, ignore_index=True), deleted

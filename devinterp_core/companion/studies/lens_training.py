@@ -24,7 +24,7 @@ def train_translators(
     ridge: float,
     state_file: Path,
     folder: Path,
-) -> None:
+) -> pd.DataFrame:
     """Fit translators by least squares, then train them; every step of it is left in `folder`.
 
     Args:
@@ -40,6 +40,9 @@ def train_translators(
         folder: for `least_squares.csv` (`loss_table`), `training.csv` (divergence of every layer at every step, nats a
             token) and `translators.safetensors`.
 
+    Returns:
+        The table of the least squares.
+
     Raises:
         ValueError: as `fit_least_squares` and `train_lens`.
     """
@@ -50,3 +53,4 @@ def train_translators(
     names = [f"layer_{layer}" for layer in range(lens.num_layers)]
     pd.DataFrame(losses.numpy(), columns=names).rename_axis("step").round(4).to_csv(folder / "training.csv")
     lens.save(folder / "translators.safetensors", torch.float16)
+    return fitted
