@@ -12,6 +12,7 @@ EXTRAS = {
     "lens": "logit and tuned lenses of pretrained models",
     "book": "the notebooks, their runner and the book",
     "test": "the tests",
+    "nuts": "chains of the paper's own sampler",
 }
 
 

@@ -96,8 +96,9 @@ def test_conda_users_get_the_same_pins():
 
 def test_the_lock_satisfies_the_project():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = project["optional-dependencies"].values()
-    wanted = [*project["dependencies"], *(line for each in extras for line in each if project["name"] not in line)]
+    extras = {name: lines for name, lines in project["optional-dependencies"].items() if name != "nuts"}
+    brought = [line for lines in extras.values() for line in lines if project["name"] not in line]
+    wanted = [*project["dependencies"], *brought]  # `nuts` is installed by hand, to record one run again
     for requirement in map(Requirement, wanted):
         pinned = lock().get(canonicalize_name(requirement.name))
         assert pinned is not None, f"{requirement.name} is not in requirements.lock"

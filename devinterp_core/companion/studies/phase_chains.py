@@ -45,7 +45,7 @@ def chains_from_phases(
         and bulk effective sample size of the indicator of six vertices (NaN where it never changes).
 
     Raises:
-        ImportError: without `numpyro`, which is no requirement of the book.
+        ModuleNotFoundError: without `numpyro`, which is no requirement of the book.
         ValueError: settings below one, or fewer than four draws.
 
     Reference: Chen et al. (2023), section 4; Hoffman and Gelman (2014) for the sampler.
@@ -116,13 +116,11 @@ def _starts(start: str, num_chains: int, noise: float, seed: int) -> dict[str, n
 @functools.cache
 def _sampler(num_chains: int, num_warmup: int, num_draws: int):
     """The paper's model under NUTS, compiled once for each number of samples."""
-    try:
+    with needs("nuts"):
         import jax
         import numpyro
-    except ImportError as error:
-        raise ImportError("the paper's sampler needs numpyro: pip install 'devinterp-companion[nuts]'") from error
-    from numpyro import distributions as dist
-    from numpyro.infer import MCMC, NUTS
+        from numpyro import distributions as dist
+        from numpyro.infer import MCMC, NUTS
 
     def model(feature, size, x):
         W = numpyro.sample("W", dist.Normal(0.0, 1.0).expand([2, x.shape[1]]).to_event(2))
