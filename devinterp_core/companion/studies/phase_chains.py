@@ -98,6 +98,7 @@ def by_size(chains: pd.DataFrame, particles: pd.DataFrame) -> pd.DataFrame:
     by_start = chains.pivot_table(index=["n", "data_set"], columns="start", values="six")
     table = groups.agg(six=("six", "mean"), chains=("six", "size"), switches=("switches", "mean"),
                        r_hat=("r_hat", "first"), ess=("ess", "first"))  # fmt: skip
+    table["r_hat"] = table["r_hat"].where(~(table["r_hat"] > 1e6), np.inf)  # chains that each stay in another phase
     table["difference"] = by_start["6-gon"] - by_start["5-gon"]
     table["still"] = groups["switches"].agg(lambda each: int((each == 0).sum()))
     table["over_smc"] = table["six"] - particles.groupby(["n", "data_set"])["six"].mean()
