@@ -1,5 +1,6 @@
 """papermill's execution of a notebook, telling which cell it is at."""
 
+import contextlib
 import sys
 import time
 
@@ -15,7 +16,8 @@ class Progress:
         self.cells = 0
 
     def say(self, text: str) -> None:
-        print(f"{self.head}: {text}", file=sys.stderr, flush=True)
+        with contextlib.suppress(BrokenPipeError):  # the build that listened was killed: the run goes on
+            print(f"{self.head}: {text}", file=sys.stderr, flush=True)
 
     def cell(self, number: int, total: int) -> None:
         self.cells += 1
