@@ -490,7 +490,8 @@ sheet.verdicts()
 #
 # When a posterior changes its phase is a matter of constants, not of leading terms, and of the data set. A Bayesian
 # transition without a dynamical one is what the paper reports, and what is seen here: SGD stays in a minimum of its
-# loss at a number of samples at which the posterior has left it. Whether longer training, or more noise, would take it on to the 6-gon is open.
+# loss at a number of samples at which the posterior has left it. Whether longer training, or more noise, would take
+# it on to the 6-gon is open.
 #
 # ## Claims
 
