@@ -43,7 +43,6 @@ def test_distances_has_a_column_for_each_number_of_tasks():
     assert top.get_title() == "M = 16" and len(top.lines) == 3 and bottom.lines[0].get_ydata().tolist() == [1.0, 2.0]
 
 
-
 def test_plane_draws_models_and_predictors():
     path = pd.DataFrame({"num_tasks": 16, "kind": "model", "critical": [False, True, False], "pc1": [0.0, 1.0, 2.0]})
     table = pd.concat([path, pd.DataFrame({"num_tasks": [16, 0], "kind": ["dmmse", "ridge"], "pc1": [5.0, 7.0]})])

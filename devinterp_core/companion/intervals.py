@@ -130,8 +130,6 @@ def median(values: ArrayLike, over: str = "seeds") -> Measured:
     return Measured(float(np.median(numbers)), (float(numbers[j - 1]), float(numbers[-j])), made)
 
 
-
-
 def difference_of_groups(first: ArrayLike, second: ArrayLike) -> Measured:
     """Mean of one group minus mean of another, with the smallest and the largest difference of two members.
 
@@ -188,9 +186,6 @@ def verdict_of_groups(
     return Measured(found, f"each by its interval over {over}"), holds
 
 
-
-
-
 def bootstrap_ratio(
     numerators: ArrayLike, denominators: ArrayLike, *, num_resamples: int = 2000, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -217,7 +212,6 @@ def bootstrap_ratio(
     counts = np.random.default_rng(seed).multinomial(len(y), np.full(len(y), 1 / len(y)), num_resamples).T
     low, high = np.quantile((x @ counts) / (y @ counts), (0.025, 0.975), axis=-1)
     return np.asarray(low), np.asarray(high)
-
 
 
 def _range(count: int, over: str) -> str:
