@@ -306,8 +306,8 @@ figures.show("fig-actual-data", drawings.actual_data, sets=actual[["data_set", "
 # %% [markdown]
 # ```{glue:figure} fig-actual-data
 # :name: fig-actual-data
-# :alt: Posterior probability of the 6-gon against sample size. Thin lines, one a data set, scatter widely around a
-# :  thick black population curve.
+# :alt: Posterior probability of the 6-gon against sample size. Thin lines, one a data set, scatter widely, most of
+# :  them below a thick black population curve.
 #
 # **When the 6-gon wins depends on the data set.** Posterior probability of a hull with six vertices against the number
 # of samples $n$ under unit-variance noise. Each thin line is one of {glue:text}`num_data_sets` nested data sets, by
@@ -374,7 +374,8 @@ figures.show("fig-paper-sampler", drawings.paper_sampler, chains=chains, particl
 # At {glue:text}`few` samples a chain changes its number of vertices {glue:text}`changes_few:.0f` times in its draws; at
 # {glue:text}`many`, {glue:text}`changes_many:.1f` times in the mean, and {glue:text}`still_many` of
 # {glue:text}`chains_each` chains never do. A chain that never changes reports where it started, or where the warm-up
-# took it, not the posterior. The claims compare starts and samplers.
+# took it, not the posterior. So on either side of the window chains are not bound to the phase
+# in which they start, though above it they cross rarely; far above it most are.
 
 # %% tags=["hide-input"]
 for n, part in nuts.groupby("n"):
