@@ -62,13 +62,13 @@ def test_figures_are_counted_and_the_notebook_itself_stays():
     assert "glue:figure" in before.cells[0].source
 
 
-@pytest.mark.parametrize(
-    ("source", "problem"),
-    [("{glue:text}`nothing`", "'nothing' that no cell"), ("{cite:t}`none1999`", "'none1999', which is not in")],
-)
-def test_what_is_not_there_is_an_error(source, problem):
-    with pytest.raises(project.CompanionError, match=problem):
-        prose.resolved(notebook(source))
+def test_a_work_that_is_not_in_the_bibliography_is_an_error():
+    with pytest.raises(project.CompanionError, match="'none1999', which is not in"):
+        prose.resolved(notebook("{cite:t}`none1999`"))
+
+
+def test_what_a_run_has_not_measured_is_said_and_ends_no_run():
+    assert prose.resolved(notebook("{glue:text}`nothing:.2f`")).cells[0].source == "(not measured in this run)"
 
 
 def test_a_run_is_one_page_that_asks_nobody(tree):

@@ -26,14 +26,18 @@ OPTIONS = re.compile(r"\A(:[\w-]+:[^\n]*\n)+\n*")
 LABEL = re.compile(r"^\([\w:.-]+\)=\n", re.M)
 COMMENT = re.compile(r"^%[^\n]*\n?", re.M)
 REFERENCE = re.compile(r"\{(?:numref|ref|doc|eq)\}`(?:(?P<words>[^`<]*)<[^`>]*>|(?P<target>[^`]*))`")
+MISSING = "(not measured in this run)"
 KEEP = "application/papermill.record/text/plain"
 
 
 def resolved(notebook: NotebookNode) -> NotebookNode:
     """A copy of an executed notebook whose Markdown cells are plain Markdown; code and outputs are as they were.
 
+    A value that no cell has handed to the prose says so: with other parameters than the book's a run may leave out what
+    the prose speaks of. (The book itself does not build with such a gap.)
+
     Raises:
-        CompanionError: a value that no cell has handed to the prose, or a key that is not in `book/references.bib`.
+        CompanionError: a key that is not in `book/references.bib`.
     """
     notebook = deepcopy(notebook)
     values = glued(notebook)
@@ -90,11 +94,11 @@ def _directive(block: re.Match) -> str:
 
 
 def _value(role: re.Match, values: Mapping[str, Any]) -> str:
-    name = role["name"].strip()
-    if name not in values:
-        raise project.CompanionError(f"the prose shows a value {name!r} that no cell has handed to it by `numbers`")
-    value = values[name]
-    return format(value, role["format"]) if role["format"] else str(value)
+    value = values.get(role["name"].strip(), MISSING)
+    try:
+        return format(value, role["format"] or "")
+    except (ValueError, TypeError):  # words where the default run has a number
+        return str(value)
 
 
 def _citation(role: re.Match) -> str:
