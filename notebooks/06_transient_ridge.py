@@ -9,14 +9,14 @@
 # %% [markdown]
 # # Transient ridge regression, and how much of it small models show
 #
-# {cite:t}`carroll2025transient` train transformers on in-context linear regression with a finite set of $M$ tasks. Two
-# predictors are optimal, each for its own prior: *ridge* regression for Gaussian tasks, and *dMMSE*, the posterior mean
-# over the $M$ tasks of the training set, which memorises them. In the paper models at intermediate $M$ first become
-# ridge, which generalises, and then leave it for dMMSE. Three questions:
+# {cite:t}`carroll2025transient` train transformers on in-context linear regression with a finite set of $M$ tasks.
+# Two predictors are optimal, each for its own prior: *ridge* regression for Gaussian tasks, and *dMMSE*, the
+# posterior mean over the $M$ tasks, which memorises them. In the paper models at intermediate $M$ first become ridge,
+# and then leave it for dMMSE. Three questions:
 #
 # 1. Is such a model at ridge when its loss on new tasks is lowest?
 # 2. Is it at dMMSE at the end?
-# 3. Does the local learning coefficient (LLC) of the trained model tell the two kinds of solution apart?
+# 3. Does the local learning coefficient (LLC) of the trained model tell the two solutions apart?
 #
 # ```{glue:figure} fig-transient-d8
 # :name: fig-transient-d8

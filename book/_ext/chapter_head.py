@@ -11,7 +11,7 @@ from sphinx.util import logging
 
 from devinterp_core.companion import chapters, order
 
-HELP = {"glossary": "glossary.html", "how to read the tables": "llc.html#reading-tables"}
+HELP = {"Glossary": "glossary.html", "How to read the tables": "llc.html#reading-tables"}
 
 
 def in_minutes(seconds: float | None) -> str:
