@@ -35,9 +35,9 @@
 # level, where chance would give {glue:text}`share_by_chance:.3f`; of {glue:text}`at_risk` runs that were ever on a
 # 5-gon, {glue:text}`num_reaching_lowest` went on to the 6-gon, as in the paper. Of {glue:text}`num_jumps` jumps
 # {glue:text}`num_rising` raise the LLC estimate by more than two standard errors and {glue:text}`num_falling` lower
-# it. One number of the paper does not hold: the exact 4-gon, to which it gives [4 to 5.5]{.paper}, has
-# {glue:text}`llc_four:.2f` here, since the loss is not twice differentiable there; at that exponent the ladder would
-# not rise.
+# it by as much. The paper's list for exact 4-gons (as transcribed), [4 to 5.5]{.paper}, does not hold: the sampler
+# finds {glue:text}`llc_four:.2f`, since the loss is not twice differentiable there; by the count of directions the
+# jump from 4 to 5 would not raise the exponent.
 
 # %% tags=["hide-input", "parameters"]
 seed: int = 0  # random seed of initial points, data, shuffles and chains
@@ -271,10 +271,10 @@ figures.show("fig-opposing-staircases", drawings.opposing_staircases, curves=cur
 #
 # **Opposing staircases.** Top: population loss of single runs of the main model, grey lines the levels on which they
 # rest; bottom: LLC estimated at {glue:text}`num_picked` checkpoints of each. The runs are those with the most rests,
-# {glue:text}`num_followed` from each kind of start (initial biases nearly zero, then normal); some have a single jump.
-# Dots are single estimates with {glue:text}`llc_chains` chains of {glue:text}`llc_draws` steps, bars their standard
-# errors (often smaller than the dot); filled: on a level, open: between levels; black lines: mean over each rest.
-# Negative estimates mean that the chains found lower ground.
+# {glue:text}`num_followed` from each kind of start (initial biases nearly zero, then normal); some have a single
+# jump. Dots are single estimates with {glue:text}`llc_chains` chains of {glue:text}`llc_draws` steps, bars their
+# standard errors; filled: on a level, open: between levels; black lines: mean over each rest. Negative estimates mean
+# that the chains found lower ground.
 # ```
 # % rests on: When SGD jumps to a lower level the LLC estimate does not fall
 
@@ -415,9 +415,9 @@ sheet.verdicts()
 # ## What it means, and what is open
 #
 # In this model stages of training are rests at critical points that can be written down, and each stage can be named
-# from its loss alone. That the LLC rises from rest to rest is a fact about short chains at a high temperature; what a
-# transition costs in exact exponents is open wherever a 4-gon takes part, and the order of its exponent and the 5-gon's
-# is not decided here. The next chapter asks the same ladder of the posterior.
+# from its loss alone. That the LLC estimate mostly rises from rest to rest is a fact about short chains at a high
+# temperature; what a transition costs in exact exponents is open wherever a 4-gon takes part, and the order of its
+# exponent and the 5-gon's is not decided here. The next chapter asks the same ladder of the posterior.
 #
 # ## Claims
 

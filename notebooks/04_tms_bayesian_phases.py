@@ -270,9 +270,10 @@ sheet.verdicts()
 # {glue:text}`num_data_sets` data sets are recorded (`data/recorded/tms_data_sets`); on the first
 # {glue:text}`num_here` this page makes a second, independent run.
 #
-# Data break a symmetry. The population loss does not care which feature a 5-gon leaves out; a data set has one feature
-# with the least power $\sum x_i^2$, and leaving that one out costs least. The 6-gon has no such choice. So the 5-gon
-# should hold out longer against data than against the population loss, and mostly without its weakest feature.
+# Data break a symmetry. The population loss does not care which feature a 5-gon leaves out; a data set has one
+# feature with the least power $\sum x_i^2$, and leaving that one out costs least. The 6-gon has no such choice. So
+# the 5-gon should hold out longer against data than against the population loss, and more often than by chance
+# without its weakest feature.
 
 # %%
 data_sets = [
@@ -371,11 +372,11 @@ figures.show("fig-paper-sampler", drawings.paper_sampler, chains=chains, particl
 # on {glue:text}`num_nuts_sets` data sets at three numbers of samples $n$ under unit-variance noise.
 # ```
 #
-# At {glue:text}`few` samples a chain changes its number of vertices {glue:text}`changes_few:.0f` times in its draws; at
-# {glue:text}`many`, {glue:text}`changes_many:.1f` times in the mean, and {glue:text}`still_many` of
+# At {glue:text}`few` samples a chain changes its number of vertices {glue:text}`changes_few:.0f` times in its draws;
+# at {glue:text}`many`, {glue:text}`changes_many:.1f` times in the mean, and {glue:text}`still_many` of
 # {glue:text}`chains_each` chains never do. A chain that never changes reports where it started, or where the warm-up
-# took it, not the posterior. So on either side of the window chains are not bound to the phase
-# in which they start, though above it they cross rarely; far above it most are.
+# took it, not the posterior. So at the two smaller numbers of samples no chain keeps to the phase in which it starts,
+# though at the second of them they cross rarely; at the largest most never change.
 
 # %% tags=["hide-input"]
 for n, part in nuts.groupby("n"):
@@ -484,15 +485,15 @@ sheet.verdicts()
 # the three coordinates of that feature), all others rise, with eigenvalues from {glue:text}`least_dead:.4f`. At $5^+$
 # the flat directions are {glue:text}`num_flat_alive` (the rotation), the others rise from {glue:text}`least_alive:.4f`.
 #
-# The posterior is free to move between phases; SGD is not: in these runs no transition ends at the 6-gon, which the
-# posterior given the population loss prefers to every other phase at the number of samples that SGD was trained on.
+# In these runs of SGD no transition ends at the 6-gon, which the posterior given the population loss prefers to every
+# other phase at the number of samples that SGD was trained on.
 #
 # ## What it means, and what is open
 #
 # When a posterior changes its phase is a matter of constants, not of leading terms, and of the data set. A Bayesian
 # transition without a dynamical one is what the paper reports, and what is seen here: SGD stays in a minimum of its
-# loss at a number of samples at which the posterior has left it. Whether longer training, or more noise, would take
-# it on to the 6-gon is open.
+# loss at a number of samples at which the posterior given the population loss has left it. Whether longer training,
+# or more noise, would take it on to the 6-gon is open.
 #
 # ## Claims
 

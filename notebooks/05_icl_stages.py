@@ -22,12 +22,12 @@
 # :  maximum, then falls; in the two runs of this chapter its last values lie a little above the lowest after the
 # :  maximum; shaded stages mark rises and falls.
 #
-# **The LLC falls late in training.** Loss above ridge regression (top) and LLC (bottom) against the training step on a
-# logarithmic axis; from the left the run made for this page, the longer recorded run, and values of the paper (range
-# over its five seeds). Thin lines: single seeds; thick: their mean; band in the lower panels: the Gaussian process, two
-# standard deviations. Shaded: stages found in the mean LLC, blue where it rises (type A), orange
-# where it falls (type B). One chain for each seed and checkpoint in the run made here, four in the recorded run, which
-# has longer training, another peak rate and batch (provenance in `data/recorded/icl_stages`). Training differs from the
+# **The LLC falls after its maximum.** Loss above ridge regression (top) and LLC (bottom) against the training step on
+# a logarithmic axis; from the left the run made for this page, the longer recorded run, and values of the paper
+# (range over its five seeds). Thin lines: single seeds; thick: their mean; band in the lower panels: the Gaussian
+# process, two standard deviations. Shaded: stages found in the mean LLC, blue where it rises (type A), orange where
+# it falls (type B). One chain for each seed and checkpoint in the run made here, four in the recorded run, which has
+# longer training, another peak rate and batch (provenance in `data/recorded/icl_stages`). Training differs from the
 # paper's, so the size of a change is not compared.
 # ```
 # % rests on: LR3 and LR4, regenerated run: the LLC falls
@@ -40,8 +40,8 @@
 # context sets in; then it falls, in the mean by {glue:text}`fall_regenerated:.0f` in the run made here and by
 # {glue:text}`fall_recorded:.0f` in a longer recorded one (paper: [57]{.paper}), a turn that the loss does not show.
 # That the loss still improves meanwhile holds in the recorded run and is undecided in the short one. The plateau that
-# divides the first two stages in the paper was not found: here they are one rise. Of the changes of behaviour and
-# structure some are found and some are not: the models train for less.
+# divides the first two stages in the paper was not found by our rule for stages. Of the changes of behaviour and
+# structure some are found and some are not, perhaps because the models train for less.
 
 # %% tags=["hide-input", "parameters"]
 seed: int = 0  # of initial parameters, training data, evaluation data and chains
@@ -425,9 +425,10 @@ sheet.verdicts()
 # %% [markdown]
 # ## What it means, and what is open
 #
-# A falling LLC while the loss improves is the one thing here that a loss curve cannot show, and it is found in small
-# models too. What the fall is owed to is open: behaviour and structure change in these steps, but not by the amounts
-# of the paper, and whether they would at its scale only a run at its scale can tell.
+# A falling LLC while the loss improves is something that a loss curve cannot show; it is found in the recorded run,
+# of far fewer steps than the paper's, and undecided in the short one. What the fall is owed to is open: behaviour and
+# structure change in these steps, but not by the amounts of the paper, and whether they would at its scale only a run
+# at its scale can tell.
 #
 # ## Claims
 

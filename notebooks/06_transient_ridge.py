@@ -26,13 +26,14 @@
 # :  distance to ridge has a shallow minimum. In distribution the distances to both predictors fall, and for sixteen
 # :  tasks they end equal, far above zero; for thirty-two they end nearer to ridge.
 #
-# **In eight dimensions, how near to ridge, how near to dMMSE?** Recorded run; three seeds of each $M$, eight of sixteen
-# tasks (five were added after the first three had left the interval wide). Top left: loss on Gaussian tasks against
-# training step, one line a model; circles: critical steps; dashed: ridge. Top right: cross-fitted rise of that loss
-# after its minimum, over the minimum; dots: models, squares: means with 95-percent intervals over seeds (Student's t);
-# dotted: the bound above which a claim calls it a rise. Bottom: mean squared distance to ridge (full lines) and to
-# $\mathrm{dMMSE}_M$ (dashed) for the intermediate $M$, mean over seeds, out of distribution (left) and on each model's
-# own distribution (right); thin vertical lines: mean critical steps.
+# **In eight dimensions, how near to ridge, how near to dMMSE?** Recorded run; three seeds of each $M$, eight of
+# sixteen tasks (five were added after the first three had left the interval wide). Top left: loss on Gaussian tasks
+# against training step, one line a model; circles: critical steps (two of $M = 4$ lie left of the frame); dashed:
+# ridge. Top right: cross-fitted rise of that loss after its minimum, over the minimum; dots: models, squares: means
+# with 95-percent intervals over seeds (Student's t); dotted: the bound above which a claim calls it a rise. Bottom:
+# mean squared distance to ridge (full lines) and to $\mathrm{dMMSE}_M$ (dashed) for the intermediate $M$, mean over
+# seeds, out of distribution (left) and on each model's own distribution (right); thin vertical lines: mean critical
+# steps.
 # ```
 # % rests on: Recorded run, D = 8: At M = 16 the loss out of distribution rises after its minimum
 # % rests on: Recorded run, D = 8: At large M the loss out of distribution does not rise
@@ -40,8 +41,8 @@
 # **What was found.** At the paper's $D =$ [8]{.paper} and $K =$ [16]{.paper} the loss out of distribution has a
 # minimum and then rises: at $M =$ {glue:text}`peak_tasks` by {glue:text}`peak_rise:.1f` % (95 % interval from
 # {glue:text}`peak_low:.1f` to {glue:text}`peak_high:.1f` over seeds), a share of {glue:text}`peak_share:.2f` of the
-# gap between the predictors. By the distances *in distribution*, by which the paper judges, these models stay between
-# the predictors: {glue:text}`critical_in_to_ridge:.2f` from ridge and {glue:text}`critical_in_to_dmmse:.2f` from
+# gap between the predictors. By the distances *in distribution*, by which the paper judges, these models reach
+# neither predictor: {glue:text}`critical_in_to_ridge:.2f` from ridge and {glue:text}`critical_in_to_dmmse:.2f` from
 # dMMSE at the critical step, {glue:text}`final_in_to_ridge:.2f` and {glue:text}`final_in_to_dmmse:.2f` at the end. So
 # a minimum of the loss and a small rise are found, not the paper's change from one predictor to the other.
 #
@@ -206,10 +207,10 @@ glued.numbers(
 # %% [markdown]
 # ## At the paper's dimension
 #
-# The figure at the head of this page. Among the intermediate $M$ the rise is largest at $M =$
-# {glue:text}`peak_tasks` (that of $M = 4$ is larger in the mean, but its interval reaches below zero). In distribution
-# the model comes nearer to both predictors until the end; out of distribution it does move back from ridge towards
-# dMMSE, by a small part of the way.
+# The figure at the head of this page. Among the intermediate $M$ the mean rise is largest at $M =$
+# {glue:text}`peak_tasks` (that of $M = 4$ is larger in the mean, but its interval reaches below zero). In
+# distribution the model comes nearer to both predictors until the end; out of distribution it does move back from
+# ridge towards dMMSE, by a small part of the way.
 
 # %% tags=["hide-input", "remove-output"]
 at = {name: each[each.source == DEEP] for name, each in dict(curves=everything, rises=rises, means=means).items()}
@@ -401,10 +402,11 @@ sheet.verdicts()
 # %% [markdown]
 # ## What it means, and what is open
 #
-# That a loss has a minimum along training does not show that a solution came and went: in these models, in
-# distribution, the distances to both predictors fall together. Whether the transience of the paper needs its width,
-# its steps or its tasks is open; a recorded run at its scale would decide, and `06_transient_ridge.paper.yaml` has
-# the settings. So is whether the LLC tells the two solutions apart where both occur.
+# That a loss has a minimum along training does not show that a solution came and went: at intermediate $M$ in eight
+# dimensions, in distribution, the distances to both predictors fall together. Whether the transience of the paper
+# needs its width, its steps or its tasks is open; a recorded run at its scale could decide, and
+# `06_transient_ridge.paper.yaml` has the settings. So is whether the LLC tells the two solutions apart where both
+# occur.
 #
 # ## Claims
 #

@@ -17,8 +17,8 @@
 #
 # ```{glue:figure} fig-language-stages
 # :name: fig-language-stages
-# :alt: Two rows of three panels. The loss falls in all. The learning coefficient rises throughout in our two worlds,
-# :  one blue stage each; in the paper's column it falls within a narrow orange stage.
+# :alt: Two rows of three panels. The loss falls in all. The learning coefficient rises in our two worlds, after a small
+# :  early dip, one blue stage each; in the paper's column it falls within a narrow orange stage.
 #
 # **Loss and learning coefficient along training.** Test loss (top) and LLC (bottom) against the training step: models
 # of the synthetic language ({glue:text}`num_seeds` seeds, trained here); prose and code without repeats (one seed,
@@ -33,9 +33,10 @@
 # % rests on: The text model: bigrams, then n-grams, then induction
 #
 # **What was found.** In every model, of the synthetic language and of text, bigrams come first, then n-grams, then
-# induction, as in the paper ([steps 700, about 2,000 and about 12,000]{.paper}). The LLC rises over training, to
-# {glue:text}`end_synthetic:.0f` and {glue:text}`end_text:.0f`. The fall that is one of the paper's stages was not
-# seen, which decides nothing: a fall of its relative size would be within two standard errors of these estimates.
+# prefix matching, as in the paper ([steps 700, about 2,000 and about 12,000]{.paper}); in text it is undecided
+# whether it amounts to an induction head. The LLC rises over training, to {glue:text}`end_synthetic:.0f` and
+# {glue:text}`end_text:.0f`. No stage of falling LLC was found, as the paper has one, which decides nothing: a fall of
+# its relative size would be within two standard errors of a difference of two estimates.
 #
 # Two worlds are shown side by side: a synthetic language in which every token comes with the rule that made it, so
 # that "how many multigrams are memorised" is counted and not estimated, trained in this notebook; and real prose and
@@ -417,7 +418,7 @@ figures.show("fig-language-dynamics", dynamics.essential_dynamics, path=path)
 #
 # The order of skills is that of the paper, in models of a small part of its size. Whether the LLC marks the stages
 # between them is open here: the estimates of one checkpoint are too noisy for changes of a hundredth. Longer chains
-# at more checkpoints would decide it.
+# at more checkpoints could decide it.
 #
 # ## Claims
 

@@ -33,9 +33,10 @@
 # % rests on: The text model: on code the induction heads are above
 #
 # **What was found.** In the synthetic language eight heads a model are too few: within a layer nearly every question
-# is undecided. Over a recorded sweep the wrLLC of multigram heads rises with the number of rules. In a model of text,
-# within a layer, the wrLLC grows with the loss by ablation, and on code the induction heads are above the others; on
-# its own data they are above them too, where the paper has them below.
+# is undecided. Over a recorded sweep the wrLLC of heads of every role rises with the number of rules. In a model of
+# text, within a layer, the wrLLC grows with the loss by ablation, and on code the one head that counts, narrowly, as
+# an induction head is above the others; on data as in its training it is too, where the paper has multigram heads
+# above induction heads.
 #
 # In the synthetic language of the [last chapter](07_language_model_development.ipynb) every token comes with the rule
 # that made it, so that what a head is for, and how many multigrams depend on it, is counted and not estimated. Then
@@ -368,11 +369,12 @@ figures.show("fig-rllc-sweep", drawings.sweep, models=sweep)
 # :  number of rules; prefix matching is high at middling numbers, differs between the two models at the fewest and
 # :  is low at many.
 #
-# **The order of the head types against how much there is to memorise** (recorded). Left and middle: mean final wrLLC of
-# the heads of each role in layer 0 and layer 1, one point a model, two models for each number of rules; lines: their
-# mean. Right: share of the multigram rules that are memorised and the best head's prefix matching: training is as long
-# for all, and at both ends of the sweep there are models in which no induction head has formed. The skip rules stay as
-# many and are hardly learned, so that the share rises with the trigram rules' part of all rules.
+# **The order of the head types against how much there is to memorise** (recorded). Left and middle: mean final wrLLC
+# of the heads of each role in layer 0 and layer 1, one point a model, two models for each number of rules; lines:
+# their mean. Right: share of the multigram rules that are memorised and the best head's prefix matching: training is
+# as long for all, and at both ends of the sweep there are models in which no induction head has formed. The skip
+# rules stay as many and are hardly learned, which is part of why the share rises with the trigram rules' part of all
+# rules.
 # ```
 # % rests on: The more rules the language has, the higher the wrLLC of multigram heads
 
@@ -506,17 +508,17 @@ sheet.verdicts()
 # Our reading, for the synthetic language: at this temperature a wrLLC is mostly a trace of the Hessian, a curvature,
 # from as large to about twice as large; that it follows the loss by ablation over both layers together is mostly the
 # difference between the layers. In the text model no trace was measured; there it follows the loss by ablation within
-# each layer, too. Its one head that passes the threshold for induction, narrowly, overtakes the others of its layer as
-# its prefix matching rises on code and on both together; on prose it only draws level, on data as in its training it is
-# furthest above. Two heads of layer 0 rise with it. Ablating that induction head changes the loss by
-# {glue:text}`induction_prose:.3f` nats a token on held-out prose and by {glue:text}`induction_code:.3f` on code: prose
-# that repeats no passage gains nothing by it.
+# each layer, too. Its one head that passes the threshold for induction, narrowly, overtakes the others of its layer
+# as its prefix matching rises on code and on both together; on prose it only draws level, on data as in its training
+# it is as far above as on code. Two heads of layer 0 rise with it. Ablating that induction head changes the loss by
+# {glue:text}`induction_prose:.3f` nats a token on held-out prose and by {glue:text}`induction_code:.3f` on code:
+# prose that repeats no passage gains nothing by it.
 #
 # ## What it means, and what is open
 #
-# At the paper's temperature a wrLLC of these models is close to a curvature, and follows what a head is worth to the
-# loss. Whether it knows more than that, such as what a head is for, needs more heads in a layer than eight, or many
-# models of one kind; a run at the paper's scale waits for a GPU.
+# In the synthetic language a wrLLC is one to two times a trace of the Hessian; in the text model it follows, within a
+# layer, what a head is worth to the loss. Whether it knows more than that, such as what a head is for, needs more
+# heads in a layer than eight, or many models of one kind; a run at the paper's scale waits for a GPU.
 #
 # ## Claims
 #

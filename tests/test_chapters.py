@@ -50,8 +50,8 @@ def test_the_paper_is_the_one_of_the_bibliography(chapter):
 
 
 def test_one_command_writes_what_the_list_says(copy):
-    edit(copy / "book/chapters.yml", "question: does it scale,", "question: does it really scale,")
-    edit(copy / "book/chapters.yml", "title: Deep linear networks at scale", "title: Deep networks")
+    edit(copy / "book/chapters.yml", "question: does it find the", "question: does it really find the")
+    edit(copy / "book/chapters.yml", "title: Deep linear networks", "title: Deep networks")
     edit(copy / "book/chapters.yml", "picture: fig-energy-levels", "picture: fig-kgon-gallery")
     (copy / "book/gallery/09_tuned_lens.png").unlink()
     result = CliRunner().invoke(main, ["chapters"])
@@ -62,7 +62,7 @@ def test_one_command_writes_what_the_list_says(copy):
         "09_tuned_lens is not in the gallery yet: make book, then python book/make_gallery.py",
     ]
     readme, intro = ((copy / name).read_text() for name in ("README.md", "book/intro.md"))
-    assert "| does it really scale, on deep linear networks? |" in readme
+    assert "| does it really find the coefficients of deep linear networks? |" in readme
     assert "gallery/09_tuned_lens.png" not in readme
     assert "{grid-item-card} Deep networks\n```{notebook-figure} 02_dln_scaling" in intro
     assert "{notebook-figure} 03_tms_kgons fig-kgon-gallery\n" in intro
@@ -83,8 +83,8 @@ LIST = "book/chapters.yml"
     ("name", "old", "new", "problem"),
     [
         (LIST, "  paper: furman", "  papre: furman", "02_dln_scaling: 'papre' is unknown; 'paper' is missing"),
-        (LIST, "title: Deep linear networks at scale", "title: 5", "02_dln_scaling: 'title' should be a text"),
-        (LIST, "question: does it scale,", "question: a | b", "'question' should be one line without '|'"),
+        (LIST, "title: Deep linear networks", "title: 5", "02_dln_scaling: 'title' should be a text"),
+        (LIST, "question: does it find the", "question: a | b", "'question' should be one line without '|'"),
         (LIST, "stem: 02_dln_scaling", "stem: 01_llc_ground_truth", "01_llc_ground_truth is there twice"),
         (LIST, "stem: 02_dln_scaling", "stem: 02_dln", "there is no notebooks/02_dln.py"),
         (LIST, "picture: fig-energy-levels", "picture: fig-none", "03_tms_kgons.py has no figure fig-none"),
