@@ -157,7 +157,7 @@ def test_a_sweep_gives_one_tidy_table(tree):
         ("notebook: '01'\ngrid: [seed]", "should hold `name: value` lines"),
         ("notebook: '01'\nparameters: {}", "unknown field"),
         ("grid: {seed: [1]}", "'notebook' is missing"),
-        ("notebook: '01'\npreset: huge", "has no preset 'huge'; its presets: none"),
+        ("notebook: '01'\npreset: huge", "has no preset 'huge'; its presets: smoke"),
     ],
 )
 def test_a_grid_that_does_not_fit_is_refused_at_once(tree, text, problem):

@@ -120,7 +120,7 @@ def test_two_books_are_equal_to_the_byte_whatever_home_place_and_hour(tmp_path):
 
 
 def test_continuous_integration_runs_in_an_empty_home(tmp_path):
-    """Both commands; only pip keeps its settings and its cache. A command that fails is told."""
+    """Ruff and both commands; only pip keeps its settings and its cache. A command that fails is told."""
     (tmp_path / ".ci").mkdir()
     shutil.copy(ROOT / ".ci" / "run", tmp_path / ".ci" / "run")
     (tmp_path / "home" / ".config" / "pip").mkdir(parents=True)
@@ -134,8 +134,8 @@ def test_continuous_integration_runs_in_an_empty_home(tmp_path):
     environment["XDG_CACHE_HOME"] = "/old"
     command = ["bash", str(tmp_path / ".ci" / "run")]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    book, test = (line.split() for line in done.stdout.splitlines())
-    assert (book[:2], test[:2]) == (["book", "0"], ["test", "0"])
+    lint, book, test = (line.split() for line in done.stdout.splitlines())
+    assert (lint[:2], book[:2], test[:2]) == (["lint", "0"], ["book", "0"], ["test", "0"])
     assert not book[2].startswith(str(tmp_path))
     assert not Path(book[2]).exists()
     assert book[3:] == [f"{tmp_path}/home/.config/pip/pip.conf", "/old/pip"]

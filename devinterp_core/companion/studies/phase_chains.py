@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from devinterp_core import tms
+from devinterp_core.extras import needs
 
 STARTS = ("random", "5-gon", "6-gon")
 NUM_WARMUP, NUM_DRAWS = 500, 1000  # of the authors' script
