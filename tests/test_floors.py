@@ -1,6 +1,7 @@
 """The house: an upper floor imports lower floors, never the reverse, and siblings do not import each other."""
 
 import ast
+import re
 from importlib.util import resolve_name
 from pathlib import Path
 
@@ -42,3 +43,9 @@ def test_no_room_imports_a_sibling_or_an_upper_floor():
             for file in files:
                 wrong = _imports(file) - {room} - set().union(*FLOORS[:height])
                 assert not wrong, f"{file.relative_to(HOUSE)} on floor {height} imports {sorted(wrong)}"
+
+
+def test_arviz_is_imported_in_one_place_which_keeps_its_daily_announcement_quiet():
+    importing = re.compile(r"^\s*(import arviz|from arviz)\b", re.MULTILINE)
+    found = [path.name for path in HOUSE.rglob("*.py") if importing.search(path.read_text())]
+    assert found == ["arviz_import.py"]

@@ -3,7 +3,6 @@
 import functools
 from collections.abc import Sequence
 
-import arviz
 import numpy as np
 import pandas as pd
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from devinterp_core import tms
 from devinterp_core.extras import needs
+from devinterp_core.llc.arviz_import import import_arviz
 
 STARTS = ("random", "5-gon", "6-gon")
 NUM_WARMUP, NUM_DRAWS = 500, 1000  # of the authors' script
@@ -65,9 +65,10 @@ def chains_from_phases(
             row |= {"switches": int((np.diff(hulls) != 0).sum()), "gradients": gradients[chain].mean()}
             rows.append(row | {"divergences": int(divergences[chain].sum())})
     together = np.concatenate(is_six).astype(float)
-    varies = bool(np.ptp(together))
+    varies, diagnostics = bool(np.ptp(together)), import_arviz()
     return pd.DataFrame(rows).assign(
-        r_hat=float(arviz.rhat(together)) if varies else np.nan, ess=float(arviz.ess(together)) if varies else np.nan
+        r_hat=float(diagnostics.rhat(together)) if varies else np.nan,
+        ess=float(diagnostics.ess(together)) if varies else np.nan,
     )
 
 
