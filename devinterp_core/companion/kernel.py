@@ -1,6 +1,6 @@
 """papermill's execution of a notebook, telling which cell it is at."""
 
-import contextlib
+import os
 import sys
 import time
 
@@ -16,8 +16,10 @@ class Progress:
         self.cells = 0
 
     def say(self, text: str) -> None:
-        with contextlib.suppress(BrokenPipeError):  # the build that listened was killed: the run goes on
+        try:
             print(f"{self.head}: {text}", file=sys.stderr, flush=True)
+        except BrokenPipeError:  # the build that listened was killed: the run goes on, and nobody hears what it says
+            sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
     def cell(self, number: int, total: int) -> None:
         self.cells += 1
