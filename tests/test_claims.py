@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devinterp_core.companion import claims, criteria, intervals
-from devinterp_core.companion.claim import show
+from devinterp_core.companion.claim import show, show_interval
 from devinterp_core.companion.criteria import Measured
 
 GOOD = {
@@ -201,3 +201,7 @@ def test_a_share_has_an_interval_at_its_ends_too():
     for bad in ((3, 2), (0, 0), (-1, 2)):
         with pytest.raises(ValueError, match="count"):
             intervals.share(*bad, "runs")
+
+
+def test_an_interval_is_shown_by_its_ends():
+    assert [show_interval(each) for each in ((1.0, 2.5), (0.0, 0.0), "exact")] == ["1 to 2.5", "0 at both ends", "exact"]

@@ -92,10 +92,11 @@ def show(value: float | str) -> str:
 
 
 def show_interval(interval: tuple[float, float] | list[float] | str) -> str:
-    """`low to high`, `one value` where the ends are the same, or the word that stands in its place."""
+    """`low to high`, `low at both ends` where they are the same, or the word that stands in its place."""
     if isinstance(interval, str):
         return interval
-    return "one value" if interval[0] == interval[1] else f"{show(interval[0])} to {show(interval[1])}"
+    low, high = map(show, interval)
+    return f"{low} at both ends" if interval[0] == interval[1] else f"{low} to {high}"
 
 
 def text(name: str, value: object) -> str:
