@@ -204,4 +204,5 @@ def test_a_share_has_an_interval_at_its_ends_too():
 
 
 def test_an_interval_is_shown_by_its_ends():
-    assert [show_interval(each) for each in ((1.0, 2.5), (0.0, 0.0), "exact")] == ["1 to 2.5", "0 at both ends", "exact"]
+    shown = [show_interval(each) for each in ((1.0, 2.5), (0.0, 0.0), "exact")]
+    assert shown == ["1 to 2.5", "0 at both ends", "exact"]
